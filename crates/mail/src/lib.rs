@@ -1,0 +1,27 @@
+//! The nouns of mail, pure: address, path, envelope, status, outcome, content, header and trace fields, and what people
+//! are shown of the queue and the directory. Knows the RFCs; knows no socket, no database, no clock and no agent.
+
+pub mod address;
+pub mod content;
+pub mod directory;
+pub mod envelope;
+pub mod header;
+pub mod id;
+pub mod outcome;
+pub mod path;
+pub mod received;
+pub mod status;
+pub mod timeline;
+pub mod timestamp;
+pub mod trace;
+
+pub use address::{AddressError, Domain, Host, LocalPart, Mailbox};
+pub use content::Content;
+pub use directory::{Account, Alias, Resolution};
+pub use envelope::{BodyType, Envelope, Notify, Origin, OriginalRecipient, Recipient, Ret};
+pub use id::QueueId;
+pub use outcome::{Action, Outcome};
+pub use path::{ForwardPath, ReversePath};
+pub use status::{EnhancedStatus, Status};
+pub use timestamp::Timestamp;
+pub use trace::TraceContext;

@@ -1,0 +1,1 @@
+//! The durable mail queue on Postgres and on SQLite

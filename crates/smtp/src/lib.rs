@@ -1,0 +1,1 @@
+//! SMTP: grammar, sans-I/O session and dialogue, and their tokio and rustls drivers
