@@ -1,0 +1,214 @@
+//! The contracts between agents, one trait each. They know neither gRPC nor who implements them.
+
+use async_trait::async_trait;
+use mail::timeline::MessageView;
+use mail::{
+    Account, Alias, Content, Domain, Envelope, ForwardPath, Mailbox, Outcome, QueueId, Recipient, Resolution,
+    ReversePath, Timestamp, TraceContext,
+};
+
+use crate::Error;
+
+/// A message handed from msa to mta, its header complete but for the Received field.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Who it is from and for.
+    pub envelope: Envelope,
+    /// The content.
+    pub content: Content,
+    /// The TLS version of the client's session, for the Received field.
+    pub tls: Option<String>,
+    /// The host that took it from the client: the BY clause of the Received field.
+    pub by: Domain,
+}
+
+/// What a submission came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// The message's name in the queue.
+    pub id: QueueId,
+}
+
+/// Implemented by the mta: takes responsibility for mail.
+#[async_trait]
+pub trait Relay: Send + Sync {
+    /// Makes a message durable and takes responsibility for it; the mta adds the Received field, which names the queue id.
+    ///
+    /// Over a broken connection the client asks what became of the message, so that `Ok` and `Err` are certain; an error of
+    /// kind [`crate::ErrorKind::Unknown`] remains only where nobody can be asked in time.
+    ///
+    /// # Errors
+    /// When the message was not taken.
+    async fn enqueue(&self, submission: Submission) -> Result<Submitted, Error>;
+
+    /// Says whether the message of this id was taken; if not, makes sure that it never will be.
+    ///
+    /// # Errors
+    /// When the queue cannot be asked.
+    async fn resolve(&self, id: QueueId) -> Result<bool, Error>;
+}
+
+/// What an attempt to authenticate came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authentication {
+    /// This account.
+    Accepted(Account),
+    /// Unknown user or wrong password; which of them nobody is told.
+    Refused,
+}
+
+/// Implemented by the mda: knows who has a mailbox here.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Checks a login, which is an account's address, and its password.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    async fn authenticate(&self, login: &str, password: &str) -> Result<Authentication, Error>;
+
+    /// Says where mail for a recipient goes.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error>;
+}
+
+/// One message for recipients in mailboxes of one mda.
+#[derive(Debug, Clone)]
+pub struct DeliveryRequest {
+    /// The message; with the recipient it makes a repeated request harmless.
+    pub id: QueueId,
+    /// MAIL FROM, for the Return-Path field.
+    pub reverse_path: ReversePath,
+    /// The recipients.
+    pub recipients: Vec<Recipient>,
+    /// The content.
+    pub content: Content,
+    /// The trace that follows the message.
+    pub trace: TraceContext,
+}
+
+/// Implemented by the mda: puts mail into mailboxes.
+#[async_trait]
+pub trait Delivery: Send + Sync {
+    /// Delivers to each recipient; the answer has one outcome for each, in their order.
+    ///
+    /// # Errors
+    /// When the whole request could not be carried out; it may be repeated.
+    async fn deliver(&self, request: DeliveryRequest) -> Result<Vec<Outcome>, Error>;
+}
+
+/// Implemented by the mda: changes what the directory knows.
+#[async_trait]
+pub trait DirectoryAdmin: Send + Sync {
+    /// Makes a domain ours.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or the directory cannot be asked.
+    async fn add_domain(&self, domain: &Domain) -> Result<(), Error>;
+    /// Gives a domain up; its accounts and aliases must be gone first.
+    ///
+    /// # Errors
+    /// `NotFound`, `Rejected` while it is in use, or the directory cannot be asked.
+    async fn remove_domain(&self, domain: &Domain) -> Result<(), Error>;
+    /// All our domains by name.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    async fn domains(&self) -> Result<Vec<Domain>, Error>;
+    /// Makes an account with a password.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `NotFound` when the domain is not ours, or the directory cannot be asked.
+    async fn add_account(&self, address: &Mailbox, password: &str) -> Result<(), Error>;
+    /// Changes an account's password.
+    ///
+    /// # Errors
+    /// `NotFound`, or the directory cannot be asked.
+    async fn set_password(&self, address: &Mailbox, password: &str) -> Result<(), Error>;
+    /// Removes an account; its mail stays where it lies.
+    ///
+    /// # Errors
+    /// `NotFound`, or the directory cannot be asked.
+    async fn remove_account(&self, address: &Mailbox) -> Result<(), Error>;
+    /// The accounts by address, of one domain or all.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    async fn accounts(&self, domain: Option<&Domain>) -> Result<Vec<Account>, Error>;
+    /// Makes an alias, or gives it other targets. A local part of `*` catches what nothing else of the domain takes.
+    ///
+    /// # Errors
+    /// `NotFound` when the domain is not ours, `Rejected` when an account has the address, or the directory cannot be asked.
+    async fn set_alias(&self, alias: &Alias) -> Result<(), Error>;
+    /// Removes an alias.
+    ///
+    /// # Errors
+    /// `NotFound`, or the directory cannot be asked.
+    async fn remove_alias(&self, address: &str) -> Result<(), Error>;
+    /// The aliases by address, of one domain or all.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked.
+    async fn aliases(&self, domain: Option<&Domain>) -> Result<Vec<Alias>, Error>;
+}
+
+/// Which messages to list; an empty filter lists all, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessageFilter {
+    /// Part of the reverse-path.
+    pub sender: Option<String>,
+    /// Part of a pending recipient's forward-path.
+    pub recipient: Option<String>,
+    /// At most this many; 0 stands for 100.
+    pub limit: u32,
+    /// Only messages accepted before the one of this id: the last of the page before.
+    pub before: Option<QueueId>,
+}
+
+/// Implemented by the mta: shows the queue.
+#[async_trait]
+pub trait QueueAdmin: Send + Sync {
+    /// Messages with a pending recipient, newest first, without their timelines.
+    ///
+    /// # Errors
+    /// When the queue cannot be asked.
+    async fn list(&self, filter: &MessageFilter) -> Result<Vec<MessageView>, Error>;
+    /// One message, queued or finished, with its timeline.
+    ///
+    /// # Errors
+    /// `NotFound`, or the queue cannot be asked.
+    async fn show(&self, id: QueueId) -> Result<MessageView, Error>;
+}
+
+/// One message in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxMessage {
+    /// Its name within the mailbox.
+    pub name: String,
+    /// When it was delivered.
+    pub delivered_at: Timestamp,
+    /// Its size in octets.
+    pub size: u64,
+    /// Whether somebody has seen it.
+    pub seen: bool,
+    /// The From field.
+    pub from: String,
+    /// The Subject field.
+    pub subject: String,
+}
+
+/// Implemented by the mda: reads mailboxes.
+#[async_trait]
+pub trait Mailboxes: Send + Sync {
+    /// The messages of an account's mailbox, newest first, at most `limit` of them.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such mailbox, or it cannot be read.
+    async fn messages(&self, account: &Mailbox, limit: u32) -> Result<Vec<MailboxMessage>, Error>;
+    /// One message's content.
+    ///
+    /// # Errors
+    /// `NotFound`, or it cannot be read.
+    async fn message(&self, account: &Mailbox, name: &str) -> Result<Content, Error>;
+}
