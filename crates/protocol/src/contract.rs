@@ -6,8 +6,9 @@ use mail::{
     Account, Alias, Content, Domain, Envelope, ForwardPath, Mailbox, Outcome, QueueId, Recipient, Resolution,
     ReversePath, Timestamp, TraceContext,
 };
+use tracing::Instrument;
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// A message handed from msa to mta, its header complete but for the Received field.
 #[derive(Debug, Clone)]
@@ -29,13 +30,14 @@ pub struct Submitted {
     pub id: QueueId,
 }
 
-/// Implemented by the mta: takes responsibility for mail.
+/// Called by the msa: hands mail to the mta, which takes responsibility for it. Everything that implements [`Intake`]
+/// is a relay; so is the client of `crate::client`.
 #[async_trait]
 pub trait Relay: Send + Sync {
     /// Makes a message durable and takes responsibility for it; the mta adds the Received field, which names the queue id.
     ///
     /// Over a broken connection the client asks what became of the message, so that `Ok` and `Err` are certain; an error of
-    /// kind [`crate::ErrorKind::Unknown`] remains only where nobody can be asked in time.
+    /// kind [`ErrorKind::Unknown`] remains only where nobody can be asked in time.
     ///
     /// # Errors
     /// When the message was not taken.
@@ -46,6 +48,54 @@ pub trait Relay: Send + Sync {
     /// # Errors
     /// When the queue cannot be asked.
     async fn resolve(&self, id: QueueId) -> Result<bool, Error>;
+}
+
+/// Implemented by the mta: what stands behind [`Relay`]. Naming and taking are two steps, so that a client across the
+/// network knows the name before the outcome and can ask for it when the connection breaks in between.
+#[async_trait]
+pub trait Intake: Send + Sync {
+    /// Chooses the id that the next message will have. An id that is never used costs nothing.
+    ///
+    /// # Errors
+    /// When no message could be taken now.
+    async fn allocate(&self) -> Result<QueueId, Error>;
+
+    /// Makes a message durable under an id from [`Intake::allocate`], and under no other.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Unavailable`] or [`ErrorKind::Overloaded`] when nothing was taken but another id, or another
+    /// mta, or later may do; [`ErrorKind::Rejected`] when nothing was taken and never will be; of kind
+    /// [`ErrorKind::Unknown`] or [`ErrorKind::Internal`] when only [`Intake::resolve`] can tell.
+    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<(), Error>;
+
+    /// Says whether the message of this id was taken; if not, makes sure that it never will be.
+    ///
+    /// # Errors
+    /// When the queue cannot be asked.
+    async fn resolve(&self, id: QueueId) -> Result<bool, Error>;
+}
+
+/// In one process: the same two steps without a network in between.
+#[async_trait]
+impl<T: Intake + ?Sized> Relay for T {
+    async fn enqueue(&self, submission: Submission) -> Result<Submitted, Error> {
+        let take = async {
+            let id = self.allocate().await?;
+            match self.enqueue_as(id, submission.clone()).await {
+                // The share of the queue that the id names may have gone to another mta in between.
+                Err(error) if error.kind == ErrorKind::Unavailable => {
+                    let id = self.allocate().await?;
+                    self.enqueue_as(id, submission).await.map(|()| Submitted { id })
+                }
+                taken => taken.map(|()| Submitted { id }),
+            }
+        };
+        take.instrument(tracing::info_span!("relay.enqueue")).await
+    }
+
+    async fn resolve(&self, id: QueueId) -> Result<bool, Error> {
+        Intake::resolve(self, id).await
+    }
 }
 
 /// What an attempt to authenticate came to.
