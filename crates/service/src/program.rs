@@ -68,8 +68,11 @@ where
     F: FnOnce(T, Context) -> S,
     S: Future<Output = anyhow::Result<()>>,
 {
-    let command =
-        CommandLine::augment_args(Command::new(program).about(about).version(env!("CARGO_PKG_VERSION")));
+    // Named afterwards: the derived part brings the description of its struct along.
+    let command = CommandLine::augment_args(Command::new(program))
+        .about(about)
+        .long_about(about)
+        .version(env!("CARGO_PKG_VERSION"));
     let command_line =
         command.try_get_matches().and_then(|matches: ArgMatches| CommandLine::from_arg_matches(&matches));
     let command_line = match command_line {
