@@ -1,0 +1,121 @@
+//! Every statement of the directory, each with the name that spans show. The two storages understand the same text; they
+//! differ in their migrations only.
+
+/// A statement and its name.
+pub(super) struct Statement {
+    pub(super) name: &'static str,
+    pub(super) sql: &'static str,
+}
+
+pub(super) const PING: Statement = Statement { name: "ping", sql: "SELECT 1" };
+
+pub(super) const SCHEMA_VERSION: Statement =
+    Statement { name: "schema_version", sql: "SELECT max(version) FROM directory_migrations WHERE success" };
+
+/// Everything that may decide where an address's mail goes, by primary keys: `$2` the local part, `$3` without its detail.
+pub(super) const LOOK_UP: Statement = Statement {
+    name: "look_up",
+    sql: "SELECT d.shown, a.local_part, t.target \
+          FROM directory_domains d \
+          LEFT JOIN directory_addresses a ON a.domain = d.name AND a.local_part IN ($2, $3, '*') \
+          LEFT JOIN directory_targets t ON t.domain = a.domain AND t.local_part = a.local_part \
+          WHERE d.name = $1 ORDER BY a.local_part, t.position",
+};
+
+pub(super) const CREDENTIALS: Statement = Statement {
+    name: "credentials",
+    sql: "SELECT a.password, d.shown, a.created_at \
+          FROM directory_addresses a JOIN directory_domains d ON d.name = a.domain \
+          WHERE a.domain = $1 AND a.local_part = $2 AND a.password IS NOT NULL",
+};
+
+pub(super) const ALIASES_OF: Statement = Statement {
+    name: "aliases_of",
+    sql: "SELECT t.local_part, d.shown FROM directory_targets t JOIN directory_domains d ON d.name = t.domain \
+          WHERE t.target_key = $1 ORDER BY t.domain, t.local_part",
+};
+
+pub(super) const OLDEST_ACCOUNT_OF_DOMAIN: Statement = Statement {
+    name: "oldest_account_of_domain",
+    sql: "SELECT a.local_part, d.shown FROM directory_addresses a JOIN directory_domains d ON d.name = a.domain \
+          WHERE a.domain = $1 AND a.password IS NOT NULL ORDER BY a.created_at, a.local_part LIMIT 1",
+};
+
+pub(super) const OLDEST_ACCOUNT: Statement = Statement {
+    name: "oldest_account",
+    sql: "SELECT a.local_part, d.shown FROM directory_addresses a JOIN directory_domains d ON d.name = a.domain \
+          WHERE a.password IS NOT NULL ORDER BY a.created_at, a.domain, a.local_part LIMIT 1",
+};
+
+pub(super) const OLDEST_DOMAIN: Statement = Statement {
+    name: "oldest_domain",
+    sql: "SELECT shown FROM directory_domains ORDER BY created_at, name LIMIT 1",
+};
+
+pub(super) const ADD_DOMAIN: Statement = Statement {
+    name: "add_domain",
+    sql: "INSERT INTO directory_domains (name, shown, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+};
+
+pub(super) const REMOVE_DOMAIN: Statement =
+    Statement { name: "remove_domain", sql: "DELETE FROM directory_domains WHERE name = $1" };
+
+pub(super) const DOMAINS: Statement =
+    Statement { name: "domains", sql: "SELECT shown FROM directory_domains ORDER BY name" };
+
+pub(super) const ADD_ACCOUNT: Statement = Statement {
+    name: "add_account",
+    sql: "INSERT INTO directory_addresses (domain, local_part, password, created_at) VALUES ($1, $2, $3, $4) \
+          ON CONFLICT DO NOTHING",
+};
+
+pub(super) const SET_PASSWORD: Statement = Statement {
+    name: "set_password",
+    sql: "UPDATE directory_addresses SET password = $3 \
+          WHERE domain = $1 AND local_part = $2 AND password IS NOT NULL",
+};
+
+pub(super) const REMOVE_ACCOUNT: Statement = Statement {
+    name: "remove_account",
+    sql: "DELETE FROM directory_addresses WHERE domain = $1 AND local_part = $2 AND password IS NOT NULL",
+};
+
+/// All accounts, or those of the domain `$1`.
+pub(super) const ACCOUNTS: Statement = Statement {
+    name: "accounts",
+    sql: "SELECT a.domain, a.local_part, d.shown, a.created_at \
+          FROM directory_addresses a JOIN directory_domains d ON d.name = a.domain \
+          WHERE a.password IS NOT NULL AND ($1 IS NULL OR a.domain = $1) ORDER BY a.domain, a.local_part",
+};
+
+/// Makes the alias, or locks it where it is there; says whether the address is an account's instead.
+pub(super) const CLAIM_ALIAS: Statement = Statement {
+    name: "claim_alias",
+    sql: "INSERT INTO directory_addresses (domain, local_part, created_at) VALUES ($1, $2, $3) \
+          ON CONFLICT (domain, local_part) DO UPDATE SET local_part = excluded.local_part \
+          RETURNING CASE WHEN password IS NULL THEN 0 ELSE 1 END",
+};
+
+pub(super) const CLEAR_TARGETS: Statement = Statement {
+    name: "clear_targets",
+    sql: "DELETE FROM directory_targets WHERE domain = $1 AND local_part = $2",
+};
+
+pub(super) const ADD_TARGET: Statement = Statement {
+    name: "add_target",
+    sql: "INSERT INTO directory_targets (domain, local_part, position, target, target_key) \
+          VALUES ($1, $2, $3, $4, $5)",
+};
+
+pub(super) const REMOVE_ALIAS: Statement = Statement {
+    name: "remove_alias",
+    sql: "DELETE FROM directory_addresses WHERE domain = $1 AND local_part = $2 AND password IS NULL",
+};
+
+/// All aliases, or those of the domain `$1`, a row for each target.
+pub(super) const ALIASES: Statement = Statement {
+    name: "aliases",
+    sql: "SELECT t.local_part, d.shown, t.target, t.target_key \
+          FROM directory_targets t JOIN directory_domains d ON d.name = t.domain \
+          WHERE ($1 IS NULL OR t.domain = $1) ORDER BY t.domain, t.local_part, t.position",
+};
