@@ -27,6 +27,11 @@ scenarios *ARGS:
     cargo build --workspace --bins
     cargo test -p tests {{ARGS}}
 
+# Mail exchanged with smtplib, swaks, curl and Postfix
+interop:
+    cargo build --workspace --bins
+    tests/interop/run
+
 # The containers, built from the debug binaries and tested
 compose-test:
     cargo build --workspace --bins
