@@ -31,7 +31,7 @@ pub struct Submitted {
 }
 
 /// Called by the msa: hands mail to the mta, which takes responsibility for it. Everything that implements [`Intake`]
-/// is a relay; so is the client of `crate::client`.
+/// is a relay; so is [`crate::client::RelayClient`].
 #[async_trait]
 pub trait Relay: Send + Sync {
     /// Makes a message durable and takes responsibility for it; the mta adds the Received field, which names the queue id.

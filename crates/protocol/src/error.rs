@@ -1,6 +1,7 @@
 //! The one error that crosses between agents: a kind that the caller can act on and a sentence for people.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,3 +46,70 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Why agents cannot be connected as configured. Each says what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A file of certificates or keys cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Some of the three files are given, but not all.
+    #[error(
+        "TLS between agents needs all of certificate_file, key_file and authority_file; {missing} is missing"
+    )]
+    Incomplete {
+        /// The first key that is not given.
+        missing: &'static str,
+    },
+    /// The files hold no certificate or key that can be used.
+    #[error("the certificate, key or authority for TLS between agents cannot be used: {problem}")]
+    Credentials {
+        /// What the TLS library said.
+        problem: String,
+    },
+    /// An address of another agent is malformed.
+    #[error("\"{endpoint}\" is no address of an agent: {problem}")]
+    Endpoint {
+        /// The address.
+        endpoint: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// No address of the other agent is given.
+    #[error("no address of the other agent is given; write one, as in endpoints = [\"https://mta:7025\"]")]
+    NoEndpoint,
+    /// `https` without certificates.
+    #[error(
+        "\"{endpoint}\" needs a certificate of our own; give certificate_file, key_file and authority_file in [tls.agents]"
+    )]
+    NoCredentials {
+        /// The address.
+        endpoint: String,
+    },
+    /// Plaintext where others could read along.
+    #[error(
+        "{place} is not on loopback and would speak to other agents without TLS; give certificates in [tls.agents], \
+         or set insecure = true beside it where the network itself is trusted"
+    )]
+    Plaintext {
+        /// The address.
+        place: String,
+    },
+    /// A client is admitted under something that is no name.
+    #[error("\"{name}\" is no name that a certificate can have; write a DNS name, as in \"msa\"")]
+    ClientName {
+        /// What was given.
+        name: String,
+    },
+    /// The server ended by itself.
+    #[error("the gRPC server stopped: {problem}")]
+    Serve {
+        /// Why.
+        problem: String,
+    },
+}
