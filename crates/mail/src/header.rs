@@ -36,6 +36,9 @@ pub fn split(content: &[u8]) -> (&[u8], &[u8]) {
     if let Some(body) = content.strip_prefix(b"\r\n") {
         return (&[], body);
     }
+    if parse(&content[..field_end(content)]).is_none() {
+        return (&[], content);
+    }
     match memmem::find(content, b"\r\n\r\n") {
         Some(end) => (&content[..end + 2], &content[end + 4..]),
         None => (content, &[]),
@@ -107,5 +110,7 @@ mod tests {
         assert_eq!(split(b"A: b\r\n"), (b"A: b\r\n".as_ref(), b"".as_ref()));
         assert_eq!(split(b"\r\nbody"), (b"".as_ref(), b"body".as_ref()));
         assert_eq!(split(b""), (b"".as_ref(), b"".as_ref()));
+        let text = b"Dear all: no field\r\n\r\nmore";
+        assert_eq!(split(text), (b"".as_ref(), text.as_ref()));
     }
 }
