@@ -1,0 +1,77 @@
+//! The settings of a server: one struct, whose limits are announced in EHLO and enforced from the same values.
+
+use std::time::Duration;
+
+use super::Budget;
+
+/// How a server behaves. `Settings::default()` with a hostname is a sane one.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the server calls itself in the greeting and in EHLO.
+    pub hostname: String,
+    /// Largest message in octets (SIZE, RFC 1870).
+    pub max_size: usize,
+    /// Most recipients of one transaction; over it 452 4.5.3. RFC 5321 4.5.3.1.8 wants at least 100.
+    pub max_recipients: usize,
+    /// Refused commands (5yz) after which the session ends with 421; a message that is taken sets the count back to zero.
+    pub max_errors: u32,
+    /// Failed authentications after which the session ends with 421.
+    pub max_auth_failures: u32,
+    /// Most sessions of one listener; over it 421 4.3.2 and nothing else.
+    pub max_sessions: usize,
+    /// Whether AUTH is offered, over TLS only.
+    pub authentication: bool,
+    /// Whether MAIL needs AUTH first (530).
+    pub require_authentication: bool,
+    /// Whether MAIL needs TLS first (530).
+    pub require_tls: bool,
+    /// How long is waited for what.
+    pub timeouts: Timeouts,
+    /// Memory for messages on their way in; give all listeners of an agent the same.
+    pub message_memory: Budget,
+    /// How long a message waits for its memory before it hears 452 4.3.1.
+    pub memory_wait: Duration,
+}
+
+/// How long a server waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// For the next command (RFC 5321 4.5.3.2.7), and for the peer to take a reply.
+    pub command: Duration,
+    /// For the next piece of content.
+    pub data: Duration,
+    /// For a TLS handshake.
+    pub handshake: Duration,
+    /// For the session as a whole.
+    pub session: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            command: Duration::from_secs(300),
+            data: Duration::from_secs(180),
+            handshake: Duration::from_secs(30),
+            session: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".to_owned(),
+            max_size: 25 * 1024 * 1024,
+            max_recipients: 1000,
+            max_errors: 20,
+            max_auth_failures: 5,
+            max_sessions: 10_000,
+            authentication: false,
+            require_authentication: false,
+            require_tls: false,
+            timeouts: Timeouts::default(),
+            message_memory: Budget::new(256 * 1024 * 1024),
+            memory_wait: Duration::from_secs(60),
+        }
+    }
+}

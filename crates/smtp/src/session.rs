@@ -1,0 +1,554 @@
+//! The server's side of SMTP as a state machine without I/O: octets go in as they arrive, in any split; replies come out;
+//! and between them it says what it needs. Knows the order of commands and the limits; what needs knowledge of accounts,
+//! domains or queues it asks, and the driver (`server`) puts the question to the `Agent`.
+//!
+//! ```text
+//!                 EHLO, HELO                 MAIL ✓                DATA ✓
+//!  Connected ────────────────▶ Greeted ────────────▶ Transaction ────────▶ Data
+//!      ▲                        │ ▲  ▲                 │   ▲  │ RCPT        │
+//!      └──── STARTTLS, TLS ─────┘ │  └─── RSET, EHLO ──┘   └──┘             │ end of data
+//!                          AUTH ▼ │                                         │
+//!                      Authenticating        Greeted ◀──────────────────────┘
+//! ```
+//! While a question is open the session is `Asked`; after QUIT, 421 and injection it is `Closing`.
+
+mod lines;
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use mail::{Account, BodyType, Envelope, Origin, Recipient, ReversePath};
+
+use crate::agent::SessionInfo;
+use crate::command::{Command, CommandError, MailParameters};
+use crate::data::{Decoder, Fault, Fed};
+use crate::extension::Capabilities;
+use crate::reply::{self, Reply};
+use crate::sasl::{Credentials, Exchange, Mechanism, Progress};
+use crate::server::Settings;
+use crate::tls::TlsInfo;
+use lines::{Line, Lines};
+
+/// Memory that a message gets first where MAIL gave no SIZE.
+const FIRST_RESERVATION: usize = 64 * 1024;
+/// Memory on top of SIZE, which is an estimate (RFC 1870 5).
+const SIZE_SLACK: usize = 4 * 1024;
+
+/// What a session needs before it can go on.
+#[derive(Debug)]
+pub enum Step {
+    /// Write the output, then add octets to the input.
+    Read,
+    /// Put the question to the agent and give the answer to [`Session::answer`].
+    Ask(Question),
+    /// Write the output, then let the TLS handshake happen and call [`Session::secured`].
+    Handshake,
+    /// Write the output, then close the connection.
+    Close,
+}
+
+/// What the protocol cannot know. What is handed out by value comes back in the [`Answer`].
+#[derive(Debug)]
+pub enum Question {
+    /// Whose credentials are these?
+    Authenticate(Credentials),
+    /// Is mail from here taken?
+    Mail(Box<Envelope>),
+    /// Is mail for this recipient taken?
+    Rcpt(Box<Envelope>, Recipient),
+    /// May the content take so many octets of memory (in all, not in addition)?
+    Reserve(usize),
+    /// Take the message.
+    Data(Box<Envelope>, Bytes),
+}
+
+/// The answer to a [`Question`], of the same name.
+#[derive(Debug)]
+pub enum Answer {
+    /// Whose they are.
+    Authenticate(Result<Account, Reply>),
+    /// Whether mail from there is taken.
+    Mail(Box<Envelope>, Result<(), Reply>),
+    /// Whether mail for the recipient is taken.
+    Rcpt(Box<Envelope>, Recipient, Result<(), Reply>),
+    /// Whether there is memory.
+    Reserve(bool),
+    /// What became of the message.
+    Data(Reply),
+}
+
+/// A mail transaction after MAIL was accepted.
+#[derive(Debug)]
+struct Transaction {
+    envelope: Box<Envelope>,
+    declared_size: Option<usize>,
+}
+
+/// What is valid when; see the diagram at the head of the module.
+#[derive(Debug)]
+enum State {
+    Connected,
+    Greeted,
+    Authenticating(Exchange),
+    Transaction(Transaction),
+    Data(Transaction, Decoder),
+    Asked(Asked),
+    Handshake,
+    Closing,
+}
+
+/// Which question is open, with what the answer needs.
+#[derive(Debug)]
+enum Asked {
+    Authenticate,
+    Mail { declared_size: Option<usize> },
+    Rcpt { declared_size: Option<usize> },
+    ReserveFirst(Transaction, usize),
+    ReserveMore(Transaction, Decoder),
+    Data,
+}
+
+/// One session, from the greeting to the end.
+#[derive(Debug)]
+pub struct Session {
+    settings: Arc<Settings>,
+    info: SessionInfo,
+    starttls: bool,
+    input: BytesMut,
+    output: BytesMut,
+    lines: Lines,
+    state: State,
+    errors: u32,
+    auth_failures: u32,
+}
+
+impl Session {
+    /// A session whose peer has been greeted with nothing yet; `starttls` says whether STARTTLS can be had.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, info: SessionInfo, starttls: bool) -> Self {
+        Self {
+            settings,
+            info,
+            starttls,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            lines: Lines::default(),
+            state: State::Connected,
+            errors: 0,
+            auth_failures: 0,
+        }
+    }
+
+    /// Says the greeting, or in its place why the peer is not served.
+    pub fn greet(&mut self, admitted: Result<(), Reply>) {
+        match admitted {
+            Ok(()) => self.say(&reply::greeting(&self.settings.hostname), State::Connected),
+            Err(refusal) => self.say(&refusal, State::Closing),
+        }
+    }
+
+    /// Who speaks.
+    #[must_use]
+    pub fn info(&self) -> &SessionInfo {
+        &self.info
+    }
+
+    /// Where arriving octets are appended.
+    pub fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
+    /// Replies that wait to be written; the driver takes them out.
+    pub fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// Whether content is being read (between 354 and the end of data).
+    #[must_use]
+    pub fn is_in_data(&self) -> bool {
+        matches!(self.state, State::Data(..) | State::Asked(Asked::ReserveMore(..)))
+    }
+
+    /// Whether there is a mail transaction.
+    #[must_use]
+    pub fn is_in_transaction(&self) -> bool {
+        match &self.state {
+            State::Transaction(_) | State::Data(..) => true,
+            State::Asked(asked) => !matches!(asked, Asked::Authenticate),
+            _ => false,
+        }
+    }
+
+    /// Goes on as far as it can.
+    pub fn step(&mut self) -> Step {
+        loop {
+            let state = std::mem::replace(&mut self.state, State::Closing);
+            let step = match state {
+                State::Closing => return Step::Close,
+                State::Handshake => {
+                    self.state = State::Handshake;
+                    return Step::Handshake;
+                }
+                State::Data(transaction, decoder) => self.read_content(transaction, decoder),
+                State::Asked(asked) => {
+                    // Stepped before it was answered: nothing can be done but wait.
+                    self.state = State::Asked(asked);
+                    return Step::Read;
+                }
+                state => self.read_line(state),
+            };
+            if let Some(step) = step {
+                return step;
+            }
+        }
+    }
+
+    /// Ends the session with a reply that nobody asked for: time is up, or the service goes down.
+    pub fn interrupt(&mut self, reply: &Reply) {
+        self.say(reply, State::Closing);
+    }
+
+    /// The handshake is done: all that was said before counts no more (RFC 3207 4.2).
+    pub fn secured(&mut self, tls: TlsInfo) {
+        self.info = SessionInfo { tls: Some(tls), ..SessionInfo::new(self.info.peer, self.info.local) };
+        self.input.clear();
+        self.lines = Lines::default();
+        self.state = State::Connected;
+    }
+
+    /// Takes the answer to the question that is open.
+    pub fn answer(&mut self, answer: Answer) {
+        let state = std::mem::replace(&mut self.state, State::Closing);
+        match (state, answer) {
+            (State::Asked(Asked::Authenticate), Answer::Authenticate(answer)) => self.authenticated(answer),
+            (State::Asked(Asked::Mail { declared_size }), Answer::Mail(envelope, Ok(()))) => {
+                self.say(&reply::sender_ok(), State::Transaction(Transaction { envelope, declared_size }));
+            }
+            (State::Asked(Asked::Mail { .. }), Answer::Mail(_, Err(refusal))) => {
+                self.say(&refusal, State::Greeted);
+            }
+            (State::Asked(Asked::Rcpt { declared_size }), Answer::Rcpt(mut envelope, recipient, answer)) => {
+                if answer.is_ok() {
+                    envelope.recipients.push(recipient);
+                }
+                let said = answer.err().unwrap_or_else(reply::recipient_ok);
+                self.say(&said, State::Transaction(Transaction { envelope, declared_size }));
+            }
+            (State::Asked(Asked::ReserveFirst(transaction, allowed)), Answer::Reserve(true)) => {
+                let decoder = Decoder::new(self.settings.max_size, allowed);
+                self.say(&reply::start_mail_input(), State::Data(transaction, decoder));
+            }
+            (State::Asked(Asked::ReserveFirst(transaction, _)), Answer::Reserve(false)) => {
+                self.say(&reply::no_memory(), State::Transaction(transaction));
+            }
+            (State::Asked(Asked::ReserveMore(transaction, mut decoder)), Answer::Reserve(granted)) => {
+                if granted {
+                    decoder.allow(self.settings.max_size);
+                } else {
+                    decoder.refuse(Fault::NoMemory);
+                }
+                self.state = State::Data(transaction, decoder);
+            }
+            (State::Asked(Asked::Data), Answer::Data(said)) => {
+                if said.is_success() {
+                    self.errors = 0;
+                }
+                self.say(&said, State::Greeted);
+            }
+            // The driver answered what was not asked: end the session before more goes wrong.
+            _ => self.say(&reply::local_trouble(), State::Closing),
+        }
+    }
+
+    /// Writes a reply, counts it where it refuses, and goes to the next state, or to the end behind a 421.
+    fn say(&mut self, reply: &Reply, next: State) {
+        reply.encode(&mut self.output);
+        if reply.is_permanent() {
+            self.errors += 1;
+        }
+        self.state = if reply.closes() { State::Closing } else { next };
+    }
+
+    fn ask(&mut self, question: Question, asked: Asked) -> Option<Step> {
+        self.state = State::Asked(asked);
+        Some(Step::Ask(question))
+    }
+
+    fn read_line(&mut self, state: State) -> Option<Step> {
+        let length = match self.lines.find(&mut self.input) {
+            Line::Incomplete => {
+                self.state = state;
+                return Some(Step::Read);
+            }
+            line if self.errors >= self.settings.max_errors => {
+                if let Line::Whole(length) = line {
+                    self.lines.consume(&mut self.input, length);
+                }
+                self.say(&reply::too_many_errors(), State::Closing);
+                return None;
+            }
+            Line::TooLong => {
+                // An exchange of AUTH ends with it (RFC 4954 4).
+                let next = if matches!(state, State::Authenticating(_)) { State::Greeted } else { state };
+                self.say(&reply::line_too_long(), next);
+                return None;
+            }
+            Line::Whole(length) => length,
+        };
+        if let State::Authenticating(exchange) = state {
+            let line = str::from_utf8(&self.input[..length]).map_err(|_| reply::authentication_malformed());
+            let progress = line.and_then(|line| exchange.respond(line));
+            self.lines.consume(&mut self.input, length);
+            return self.authenticate(progress);
+        }
+        let command = Command::parse(&self.input[..length]);
+        self.lines.consume(&mut self.input, length);
+        let checked = command.map_err(CommandError::reply).and_then(|command| {
+            self.check(&command, &state)?;
+            Ok(command)
+        });
+        match checked {
+            Ok(command) => self.proceed(command, state),
+            Err(refusal) => {
+                self.say(&refusal, state);
+                None
+            }
+        }
+    }
+
+    /// Whether the command may come now.
+    fn check(&self, command: &Command, state: &State) -> Result<(), Reply> {
+        match (command, state) {
+            (Command::Helo(_) | Command::Ehlo(_) | Command::Rset | Command::Noop | Command::Quit, _) => {
+                Ok(())
+            }
+            (Command::Vrfy | Command::Help, _) => Ok(()),
+            (Command::Expn, _) => Err(reply::not_implemented()),
+            (_, State::Connected) => Err(reply::bad_sequence("Send HELO or EHLO first")),
+            (Command::StartTls, _) => self.check_starttls(state),
+            (Command::Auth { .. }, _) => self.check_auth(state),
+            (Command::Mail(..), State::Transaction(_)) => {
+                Err(reply::bad_sequence("MAIL was given already: send RSET to begin anew"))
+            }
+            (Command::Mail(path, parameters), _) => self.check_mail(path, parameters),
+            (Command::Rcpt(recipient), State::Transaction(transaction)) => {
+                self.check_rcpt(recipient, &transaction.envelope)
+            }
+            (Command::Data, State::Transaction(transaction))
+                if transaction.envelope.recipients.is_empty() =>
+            {
+                Err(reply::no_valid_recipients())
+            }
+            (Command::Data, State::Transaction(_)) => Ok(()),
+            (Command::Rcpt(_) | Command::Data, _) => Err(reply::bad_sequence("Send MAIL first")),
+        }
+    }
+
+    fn check_starttls(&self, state: &State) -> Result<(), Reply> {
+        if self.info.tls.is_some() {
+            return Err(reply::bad_sequence("TLS is on already"));
+        }
+        if !self.starttls {
+            return Err(reply::not_implemented());
+        }
+        match state {
+            State::Transaction(_) => Err(reply::bad_sequence("Not within a mail transaction")),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_auth(&self, state: &State) -> Result<(), Reply> {
+        if !self.settings.authentication {
+            return Err(reply::not_implemented());
+        }
+        if self.info.account.is_some() {
+            return Err(reply::bad_sequence("Authenticated already"));
+        }
+        if matches!(state, State::Transaction(_)) {
+            return Err(reply::bad_sequence("Not within a mail transaction"));
+        }
+        if self.info.tls.is_none() {
+            return Err(reply::authentication_needs_tls());
+        }
+        Ok(())
+    }
+
+    fn check_mail(&self, path: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+        if self.settings.require_tls && self.info.tls.is_none() {
+            return Err(reply::tls_required());
+        }
+        if self.settings.require_authentication && self.info.account.is_none() {
+            return Err(reply::authentication_required());
+        }
+        if parameters.body == Some(BodyType::BinaryMime) {
+            return Err(reply::parameter_unknown());
+        }
+        if !parameters.smtputf8 && path.mailbox().is_some_and(|mailbox| !mailbox.is_ascii()) {
+            return Err(reply::sender_needs_smtputf8());
+        }
+        if parameters.size.is_some_and(|size| size > self.settings.max_size as u64) {
+            return Err(reply::too_large(self.settings.max_size));
+        }
+        Ok(())
+    }
+
+    fn check_rcpt(&self, recipient: &Recipient, envelope: &Envelope) -> Result<(), Reply> {
+        if envelope.recipients.len() >= self.settings.max_recipients {
+            return Err(reply::too_many_recipients());
+        }
+        let ascii = recipient.forward_path.mailbox().is_none_or(mail::Mailbox::is_ascii);
+        if ascii || envelope.smtputf8 { Ok(()) } else { Err(reply::recipient_needs_smtputf8()) }
+    }
+
+    /// Does what a checked command says.
+    fn proceed(&mut self, command: Command, state: State) -> Option<Step> {
+        match (command, state) {
+            (Command::Helo(name), _) => self.greeted(name, false),
+            (Command::Ehlo(name), _) => self.greeted(name, true),
+            (Command::Mail(reverse_path, parameters), _) => return self.mail(reverse_path, parameters),
+            (Command::Rcpt(recipient), State::Transaction(transaction)) => {
+                let Transaction { envelope, declared_size } = transaction;
+                return self.ask(Question::Rcpt(envelope, recipient), Asked::Rcpt { declared_size });
+            }
+            (Command::Data, State::Transaction(transaction)) => {
+                let wanted = transaction.declared_size.map_or(FIRST_RESERVATION, |size| size + SIZE_SLACK);
+                let wanted = wanted.min(self.settings.max_size);
+                return self.ask(Question::Reserve(wanted), Asked::ReserveFirst(transaction, wanted));
+            }
+            (Command::Rset, State::Connected) => self.say(&reply::ok(), State::Connected),
+            (Command::Rset, _) => self.say(&reply::ok(), State::Greeted),
+            (Command::Quit, _) => self.say(&reply::goodbye(), State::Closing),
+            (Command::StartTls, _) => self.start_tls(),
+            (Command::Auth { mechanism, initial }, state) => {
+                return self.auth(&mechanism, initial.as_deref(), state);
+            }
+            (Command::Vrfy, state) => self.say(&reply::cannot_verify(), state),
+            (Command::Help, state) => self.say(&reply::help(), state),
+            (Command::Noop, state) => self.say(&reply::ok(), state),
+            // `check` lets none of these come here.
+            (Command::Rcpt(_) | Command::Data | Command::Expn, state) => {
+                self.say(&reply::bad_sequence("Bad sequence of commands"), state);
+            }
+        }
+        None
+    }
+
+    fn greeted(&mut self, name: String, esmtp: bool) {
+        self.info.helo = name;
+        self.info.esmtp = esmtp;
+        let hostname = &self.settings.hostname;
+        let said =
+            if esmtp { Reply::bare(250, self.capabilities().text(hostname)) } else { reply::helo(hostname) };
+        self.say(&said, State::Greeted);
+    }
+
+    /// What EHLO offers now: only what is true.
+    fn capabilities(&self) -> Capabilities {
+        let secure = self.info.tls.is_some();
+        let auth = if secure && self.settings.authentication && self.info.account.is_none() {
+            Mechanism::ALL.iter().map(|mechanism| mechanism.name().to_owned()).collect()
+        } else {
+            Vec::new()
+        };
+        Capabilities {
+            size: Some(Some(self.settings.max_size as u64)),
+            pipelining: true,
+            eight_bit_mime: true,
+            smtputf8: true,
+            enhanced_status_codes: true,
+            dsn: true,
+            chunking: false,
+            starttls: self.starttls && !secure,
+            auth,
+        }
+    }
+
+    fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Option<Step> {
+        let origin = Origin {
+            address: Some(self.info.peer.ip()),
+            helo: self.info.helo.clone(),
+            account: self.info.account.as_ref().map(|account| account.address.clone()),
+            protocol: self.info.protocol(parameters.smtputf8).to_owned(),
+        };
+        let envelope = Box::new(Envelope {
+            body: parameters.body.unwrap_or_default(),
+            smtputf8: parameters.smtputf8,
+            ret: parameters.ret,
+            envid: parameters.envid,
+            ..Envelope::new(reverse_path, origin)
+        });
+        let declared_size = parameters.size.and_then(|size| usize::try_from(size).ok());
+        self.ask(Question::Mail(envelope), Asked::Mail { declared_size })
+    }
+
+    fn start_tls(&mut self) {
+        if self.input.is_empty() {
+            self.say(&reply::ready_for_tls(), State::Handshake);
+        } else {
+            self.say(&reply::pipelined_starttls(), State::Closing);
+        }
+    }
+
+    fn auth(&mut self, mechanism: &str, initial: Option<&str>, state: State) -> Option<Step> {
+        let Some(mechanism) = Mechanism::named(mechanism) else {
+            self.say(&reply::mechanism_unknown(), state);
+            return None;
+        };
+        self.authenticate(Exchange::begin(mechanism, initial))
+    }
+
+    fn authenticate(&mut self, progress: Result<Progress, Reply>) -> Option<Step> {
+        match progress {
+            Ok(Progress::Challenge(challenge, exchange)) => {
+                self.say(&reply::challenge(challenge), State::Authenticating(exchange));
+                None
+            }
+            Ok(Progress::Done(credentials)) => {
+                self.ask(Question::Authenticate(credentials), Asked::Authenticate)
+            }
+            Err(refusal) => {
+                self.say(&refusal, State::Greeted);
+                None
+            }
+        }
+    }
+
+    fn authenticated(&mut self, answer: Result<Account, Reply>) {
+        match answer {
+            Ok(account) => {
+                self.info.account = Some(account);
+                self.say(&reply::authenticated(), State::Greeted);
+            }
+            Err(refusal) => {
+                // A 4yz is our trouble and tells nothing about the password.
+                self.auth_failures += u32::from(refusal.is_permanent());
+                if self.auth_failures >= self.settings.max_auth_failures {
+                    self.say(&reply::too_many_authentication_failures(), State::Closing);
+                } else {
+                    self.say(&refusal, State::Greeted);
+                }
+            }
+        }
+    }
+
+    fn read_content(&mut self, transaction: Transaction, mut decoder: Decoder) -> Option<Step> {
+        let (taken, fed) = decoder.feed(&self.input);
+        self.input.advance(taken);
+        match fed {
+            Fed::More => {
+                self.state = State::Data(transaction, decoder);
+                Some(Step::Read)
+            }
+            Fed::Full => {
+                self.ask(Question::Reserve(self.settings.max_size), Asked::ReserveMore(transaction, decoder))
+            }
+            Fed::End => match decoder.finish() {
+                Ok(content) => self.ask(Question::Data(transaction.envelope, content), Asked::Data),
+                Err(fault) => {
+                    self.say(&fault.reply(), State::Greeted);
+                    None
+                }
+            },
+        }
+    }
+}
