@@ -32,7 +32,7 @@ pub fn span_parent(span: &Span, parent: &TraceContext) {
 pub(crate) fn inject(metadata: &mut MetadataMap) {
     let context = Span::current().context();
     global::get_text_map_propagator(|propagator| {
-        propagator.inject_context(&context, &mut Outgoing(metadata))
+        propagator.inject_context(&context, &mut Outgoing(metadata));
     });
 }
 

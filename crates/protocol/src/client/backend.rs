@@ -1,8 +1,8 @@
 //! One replica: its connection, whether it answers, and how many calls are on their way to it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -15,13 +15,16 @@ use crate::{Error, ErrorKind};
 const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
 /// Short, so that an agent that comes back is soon used again.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
+/// While others answer: one call in this time finds out whether the replica is back.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) struct Backend {
     pub(super) address: SocketAddr,
     endpoint: Endpoint,
     connection: Mutex<Connection>,
-    /// Set while the last thing that we know of it is a failure: others are asked first.
-    failing: AtomicBool,
+    /// Set while the last thing that we know of it is a failure: until then others are asked first, and after that one
+    /// call tries whether it is back.
+    failing: std::sync::Mutex<Option<Instant>>,
     calls: AtomicUsize,
 }
 
@@ -42,14 +45,20 @@ impl Backend {
             address,
             endpoint,
             connection: Mutex::new(Connection::None),
-            failing: AtomicBool::new(false),
+            failing: std::sync::Mutex::new(None),
             calls: AtomicUsize::new(0),
         }
     }
 
     /// What decides who is asked first: who answers before who does not, then who has less to do.
     pub(super) fn rank(&self) -> (bool, usize) {
-        (self.failing.load(Ordering::Relaxed), self.calls.load(Ordering::Relaxed))
+        let now = Instant::now();
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        let avoid = failing.is_some_and(|until| now < until);
+        if failing.is_some() && !avoid {
+            *failing = Some(now + TRIED_AGAIN_AFTER);
+        }
+        (avoid, self.calls.load(Ordering::Relaxed))
     }
 
     /// The connection, made when there is none. At most one attempt is under way at a time; the others wait for it.
@@ -63,12 +72,12 @@ impl Backend {
         };
         match self.endpoint.connect().await {
             Ok(channel) => {
-                self.failing.store(false, Ordering::Relaxed);
+                self.answered();
                 *connection = Connection::Up(channel.clone());
                 Ok(channel)
             }
             Err(error) => {
-                self.failing.store(true, Ordering::Relaxed);
+                self.failed();
                 let reason = causes(&error).last().map_or_else(|| error.to_string(), ToString::to_string);
                 let message = format!("cannot connect to {}: {reason}", self.address);
                 let error = Error::new(ErrorKind::Unavailable, message);
@@ -81,7 +90,7 @@ impl Backend {
 
     /// A call broke: the next one gets a new connection. Calls that still run on the old one are left to end.
     pub(super) async fn broke(&self) {
-        self.failing.store(true, Ordering::Relaxed);
+        self.failed();
         let mut connection = self.connection.lock().await;
         if matches!(*connection, Connection::Up(_)) {
             *connection = Connection::None;
@@ -90,7 +99,12 @@ impl Backend {
 
     /// A call was answered, were it with an error.
     pub(super) fn answered(&self) {
-        self.failing.store(false, Ordering::Relaxed);
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn failed(&self) {
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Instant::now() + TRIED_AGAIN_AFTER);
     }
 
     /// Counts a call for as long as the guard lives.

@@ -156,7 +156,7 @@ impl Peers {
         Err(last)
     }
 
-    /// The replicas, best first; waits a little where no name has been looked up yet.
+    /// The replicas, best first, taking turns; waits a little where no name has been looked up yet.
     async fn in_order(&self, until: Instant) -> Result<Vec<Arc<Backend>>, Error> {
         let mut known = self.shared.backends.clone();
         let patience = Instant::now() + Duration::from_millis(self.settings().connect_timeout_ms);
@@ -187,9 +187,13 @@ async fn keep_looking_up(sources: Vec<Source>, settings: Settings, sender: watch
     loop {
         for (source, known) in sources.iter().zip(&mut known) {
             match tokio::net::lookup_host((source.host.as_str(), source.port)).await {
-                Ok(addresses) => *known = addresses.collect(),
+                Ok(addresses) => {
+                    *known = addresses.collect();
+                    // In an order of our own: DNS rotates them.
+                    known.sort_unstable();
+                }
                 Err(error) => {
-                    tracing::debug!(host = source.host, %error, "an agent's name cannot be looked up")
+                    tracing::debug!(host = source.host, %error, "an agent's name cannot be looked up");
                 }
             }
         }
@@ -225,6 +229,5 @@ fn refreshed(
             }
         }
     }
-    after.sort_by_key(|backend| backend.address);
     after
 }

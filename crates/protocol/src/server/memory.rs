@@ -51,9 +51,9 @@ fn units(bytes: u64) -> Option<u32> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_share_is_waited_for_and_given_back() {
-        let memory = Memory::new(10 * UNIT, Duration::from_secs(1));
+        let memory = Memory::new(10 * UNIT, Duration::from_millis(10));
         let share = memory.reserve(9 * UNIT + 1).await.unwrap();
         assert_eq!(memory.reserve(0).await.unwrap_err().kind, ErrorKind::Overloaded);
         drop(share);

@@ -1,0 +1,181 @@
+//! Each service, there and back, in plaintext and over mutual TLS.
+
+use std::sync::Arc;
+
+use mail::{Content, Notify, OriginalRecipient, Outcome, Resolution, Ret, TraceContext};
+use protocol::client::{
+    DeliveryClient, DirectoryAdminClient, DirectoryClient, MailboxesClient, Peers, QueueAdminClient,
+    RelayClient,
+};
+use protocol::server::{self, Builder};
+use protocol::{
+    Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, ErrorKind, Mailboxes, QueueAdmin,
+    Relay, SetupError,
+};
+
+use crate::support::agents::{self, Mda, Mta, Queue, Script};
+use crate::support::certificates::Authority;
+use crate::support::{Server, id, null, recipient, serve_with, settings, soon, submission};
+
+/// The same server in plaintext and over TLS, with peers that call it as `client`.
+async fn both(client: &str, add: impl Fn(Builder) -> Result<Builder, SetupError>) -> [(Server, Peers); 2] {
+    let authority = Authority::new();
+    let plain = serve_with(server::Settings::default(), None, &add).await;
+    let peers = Peers::new(settings(&[plain.address]), None).unwrap();
+    let secure = serve_with(server::Settings::default(), Some(authority.credentials("server")), &add).await;
+    let mut over_tls = settings(&[]);
+    over_tls.endpoints.push(format!("https://localhost:{}", secure.address.port()));
+    let over_tls = Peers::new(over_tls, Some(&authority.credentials(client))).unwrap();
+    [(plain, peers), (secure, over_tls)]
+}
+
+#[tokio::test]
+async fn a_submission_arrives_whole() {
+    for content in [Content::default(), Content::from("Subject: x\r\n\r\ny\r\n"), agents::large()] {
+        let queue = Arc::new(Queue::default());
+        let mta = Mta::new(&queue, Script::Take);
+        for (_server, peers) in both("msa", |builder| builder.relay(mta.clone())).await {
+            queue.taken.lock().unwrap().clear();
+            let mut submission = submission(content.clone());
+            submission.envelope.smtputf8 = true;
+            submission.envelope.ret = Some(Ret::Headers);
+            submission.envelope.envid = Some("QQ 314159".to_owned());
+            let mut never = recipient("<Postmaster>");
+            never.notify = Notify::NEVER;
+            never.original = Some(OriginalRecipient {
+                address_type: "rfc822".to_owned(),
+                address: "a+b@example.test".to_owned(),
+            });
+            submission.envelope.recipients.push(never);
+            let submitted = soon(RelayClient::new(peers).enqueue(submission.clone())).await.unwrap();
+            let (id, taken) = queue.only();
+            assert_eq!(id, submitted.id);
+            assert_eq!(taken.envelope, submission.envelope);
+            assert_eq!(taken.content.to_bytes(), content.to_bytes());
+            assert_eq!((taken.tls, taken.by), (submission.tls, submission.by));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_mta_can_be_asked_for_a_message() {
+    let queue = Arc::new(Queue::default());
+    let mta = Mta::new(&queue, Script::Take);
+    for (_server, peers) in both("msa", |builder| builder.relay(mta.clone())).await {
+        let relay = RelayClient::new(peers);
+        let submitted = soon(relay.enqueue(submission("x"))).await.unwrap();
+        assert_eq!(soon(relay.resolve(submitted.id)).await, Ok(true));
+        assert_eq!(soon(relay.resolve(id(999))).await, Ok(false));
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_has_an_outcome_for_each_recipient() {
+    for content in [Content::default(), Content::from("x\r\n"), agents::large()] {
+        let mda = Arc::new(Mda::default());
+        for (_server, peers) in both("mta", |builder| builder.delivery(mda.clone())).await {
+            let request = DeliveryRequest {
+                id: id(3),
+                reverse_path: null(),
+                recipients: ["<a@b.test>", "<c@d.test>", "<e@f.test>", "<g@h.test>"].map(recipient).to_vec(),
+                content: content.clone(),
+                trace: TraceContext { traceparent: "00-x".to_owned(), tracestate: "a=b".to_owned() },
+            };
+            let outcomes = soon(DeliveryClient::new(peers).deliver(request.clone())).await.unwrap();
+            let texts: Vec<_> = outcomes.iter().map(|outcome| outcome.status().text.as_str()).collect();
+            assert_eq!(texts, ["in", "nobody", "full", "on"]);
+            assert!(matches!(outcomes[1], Outcome::Failed(_)));
+            let delivered = mda.delivered.lock().unwrap().pop().unwrap();
+            assert_eq!(delivered.content.to_bytes(), content.to_bytes());
+            assert_eq!((delivered.id, delivered.reverse_path), (request.id, request.reverse_path));
+            assert_eq!((delivered.recipients, delivered.trace), (request.recipients, request.trace));
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_directory_answers() {
+    let mda = Arc::new(Mda::default());
+    for (_server, peers) in both("mta", |builder| builder.directory(mda.clone())).await {
+        let directory = DirectoryClient::new(peers);
+        let accepted = soon(directory.authenticate("alice@example.test", "pässword")).await.unwrap();
+        assert_eq!(accepted, Authentication::Accepted(agents::account()));
+        let refused = soon(directory.authenticate("alice@example.test", "wrong")).await.unwrap();
+        assert_eq!(refused, Authentication::Refused);
+        let error = soon(directory.authenticate("broken", "")).await.unwrap_err();
+        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Unavailable, "the store is down"));
+        for (path, resolution) in [
+            ("<postmaster>", Resolution::Deliverable(vec![agents::account().address])),
+            ("<bob@example.test>", Resolution::UnknownUser),
+            ("<bob@[192.0.2.1]>", Resolution::NotLocal),
+        ] {
+            assert_eq!(soon(directory.resolve(&path.parse().unwrap())).await, Ok(resolution), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_directory_is_changed() {
+    let mda = Arc::new(Mda::default());
+    for (_server, peers) in both("postrider", |builder| builder.directory_admin(mda.clone())).await {
+        let admin = DirectoryAdminClient::new(peers);
+        let domain = "example.test".parse().unwrap();
+        let address = agents::account().address;
+        soon(async {
+            admin.add_domain(&domain).await.unwrap();
+            admin.remove_domain(&domain).await.unwrap();
+            admin.add_account(&address, "secret").await.unwrap();
+            admin.set_password(&address, "other").await.unwrap();
+            admin.remove_account(&address).await.unwrap();
+            admin.set_alias(&agents::alias()).await.unwrap();
+            admin.remove_alias("*@example.test").await.unwrap();
+            assert_eq!(admin.domains().await, Ok(vec![domain.clone()]));
+            assert_eq!(admin.accounts(None).await, Ok(vec![agents::account()]));
+            assert_eq!(admin.accounts(Some(&domain)).await, Ok(vec![]));
+            assert_eq!(admin.aliases(Some(&domain)).await, Ok(vec![agents::alias()]));
+            let error = admin.add_domain(&"twice.test".parse().unwrap()).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::AlreadyExists);
+        })
+        .await;
+        let told = std::mem::take(&mut *mda.told.lock().unwrap());
+        assert_eq!(
+            told,
+            [
+                "add example.test",
+                "remove example.test",
+                "add alice@example.test secret",
+                "change alice@example.test other",
+                "remove alice@example.test",
+                "alias *@example.test alice@example.test",
+                "remove alias *@example.test",
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_queue_is_shown() {
+    let mta = Mta::new(&Arc::default(), Script::Take);
+    for (_server, peers) in both("postrider", |builder| builder.queue_admin(mta.clone())).await {
+        let admin = QueueAdminClient::new(peers);
+        let views = soon(admin.list(&agents::filter_of_tests())).await.unwrap();
+        assert_eq!(views, [agents::view(), agents::view()]);
+        assert_eq!(soon(admin.show(id(9))).await, Ok(agents::view()));
+        assert_eq!(soon(admin.show(id(1))).await.unwrap_err().kind, ErrorKind::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn mailboxes_are_read() {
+    let mda = Arc::new(Mda::default());
+    for (_server, peers) in both("postrider", |builder| builder.mailboxes(mda.clone())).await {
+        let mailboxes = MailboxesClient::new(peers);
+        let account = agents::account().address;
+        assert_eq!(soon(mailboxes.messages(&account, 3)).await, Ok(vec![agents::mailbox_message()]));
+        let large = soon(mailboxes.message(&account, "large")).await.unwrap();
+        assert_eq!(large.to_bytes(), agents::large().to_bytes());
+        assert!(soon(mailboxes.message(&account, "empty")).await.unwrap().is_empty());
+        let error = soon(mailboxes.message(&account, "none")).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,271 @@
+//! Scripted agents. An [`Mta`] is one of several that share a [`Queue`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use mail::timeline::{MessageView, PendingState, PendingView, TimelineEntry};
+use mail::{
+    Account, Action, Alias, Content, Domain, ForwardPath, Mailbox, Outcome, QueueId, Resolution, Status,
+    Timestamp,
+};
+use protocol::{
+    Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, Error, ErrorKind, Intake,
+    MailboxMessage, Mailboxes, MessageFilter, QueueAdmin, Submission,
+};
+use tokio::sync::Notify;
+
+#[derive(Default)]
+pub(crate) struct Queue {
+    next: AtomicU64,
+    pub(crate) taken: Mutex<BTreeMap<QueueId, Submission>>,
+    pub(crate) void: Mutex<BTreeSet<QueueId>>,
+}
+
+impl Queue {
+    pub(crate) fn only(&self) -> (QueueId, Submission) {
+        let taken = self.taken.lock().unwrap();
+        assert_eq!(taken.len(), 1, "one message is in the queue");
+        taken.iter().next().map(|(id, submission)| (*id, submission.clone())).unwrap()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken.lock().unwrap().is_empty()
+    }
+}
+
+/// What an mta does with the end of a message.
+pub(crate) enum Script {
+    Take,
+    Fail(ErrorKind),
+    /// Takes it, says so here, and never answers.
+    TakeAndHang(Arc<Notify>),
+    /// Says so here, and does nothing more.
+    Hang(Arc<Notify>),
+}
+
+pub(crate) struct Mta {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) script: Script,
+}
+
+impl Mta {
+    pub(crate) fn new(queue: &Arc<Queue>, script: Script) -> Arc<Self> {
+        Arc::new(Self { queue: Arc::clone(queue), script })
+    }
+
+    fn take(&self, id: QueueId, submission: Submission) {
+        assert!(!self.queue.void.lock().unwrap().contains(&id), "a void message was taken");
+        self.queue.taken.lock().unwrap().insert(id, submission);
+    }
+}
+
+#[async_trait]
+impl Intake for Mta {
+    async fn allocate(&self) -> Result<QueueId, Error> {
+        Ok(super::id(self.queue.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<(), Error> {
+        match &self.script {
+            Script::Take => self.take(id, submission),
+            Script::Fail(kind) => return Err(Error::new(*kind, "as the script says")),
+            Script::TakeAndHang(told) => {
+                self.take(id, submission);
+                told.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Script::Hang(told) => {
+                told.notify_one();
+                std::future::pending::<()>().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn resolve(&self, id: QueueId) -> Result<bool, Error> {
+        let taken = self.queue.taken.lock().unwrap().contains_key(&id);
+        if !taken {
+            self.queue.void.lock().unwrap().insert(id);
+        }
+        Ok(taken)
+    }
+}
+
+pub(crate) fn view() -> MessageView {
+    let forward_path: ForwardPath = "<\"b ob\"@[IPv6:2001:db8::1]>".parse().unwrap();
+    MessageView {
+        id: super::id(9),
+        reverse_path: Some(super::null()),
+        account: Some("alice@example.test".parse().unwrap()),
+        size: 1 << 40,
+        accepted_at: Timestamp::from_millis(1_795_455_845_123),
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
+        pending: vec![PendingView {
+            number: 3,
+            forward_path: forward_path.clone(),
+            destination: "example.test".to_owned(),
+            state: PendingState::Deferred,
+            attempts: 2,
+            next_attempt_at: Some(Timestamp::from_millis(-1)),
+            expires_at: Timestamp::from_millis(5),
+            last_status: Some(Status::new(451, (4, 3, 0), "später")),
+        }],
+        timeline: vec![TimelineEntry {
+            at: Timestamp::from_millis(1),
+            number: 3,
+            forward_path,
+            attempt: 1,
+            action: Action::Expanded,
+            status: Status::new(250, (2, 0, 0), ""),
+            remote: Some("mx.example.test [192.0.2.1]".to_owned()),
+        }],
+    }
+}
+
+#[async_trait]
+impl QueueAdmin for Mta {
+    async fn list(&self, filter: &MessageFilter) -> Result<Vec<MessageView>, Error> {
+        assert_eq!(*filter, filter_of_tests());
+        Ok(vec![view(), view()])
+    }
+
+    async fn show(&self, id: QueueId) -> Result<MessageView, Error> {
+        if id == view().id { Ok(view()) } else { Err(Error::new(ErrorKind::NotFound, "no such message")) }
+    }
+}
+
+pub(crate) fn filter_of_tests() -> MessageFilter {
+    MessageFilter { sender: Some("alice".to_owned()), recipient: None, limit: 5, before: Some(super::id(11)) }
+}
+
+/// An mda that remembers what it was told.
+#[derive(Default)]
+pub(crate) struct Mda {
+    pub(crate) delivered: Mutex<Vec<DeliveryRequest>>,
+    pub(crate) told: Mutex<Vec<String>>,
+}
+
+impl Mda {
+    fn tell(&self, what: String) -> Result<(), Error> {
+        self.told.lock().unwrap().push(what);
+        Ok(())
+    }
+}
+
+pub(crate) fn account() -> Account {
+    Account {
+        address: "alice@example.test".parse().unwrap(),
+        may_send_as: vec!["δοκιμή@example.test".parse().unwrap()],
+        created_at: Timestamp::from_millis(42),
+    }
+}
+
+pub(crate) fn alias() -> Alias {
+    Alias { address: "*@example.test".to_owned(), targets: vec!["alice@example.test".parse().unwrap()] }
+}
+
+pub(crate) fn mailbox_message() -> MailboxMessage {
+    MailboxMessage {
+        name: "1.M2".to_owned(),
+        delivered_at: Timestamp::from_millis(7),
+        size: 9,
+        seen: true,
+        from: "Bob <bob@example.test>".to_owned(),
+        subject: "Grüße".to_owned(),
+    }
+}
+
+/// 300 KiB and more: several frames, the last one short.
+pub(crate) fn large() -> Content {
+    let mut content = Content::from(vec![b'x'; 300 * 1024 + 17]);
+    content.prepend("Received: from here\r\n");
+    content
+}
+
+#[async_trait]
+impl Directory for Mda {
+    async fn authenticate(&self, login: &str, password: &str) -> Result<Authentication, Error> {
+        Ok(match (login, password) {
+            ("alice@example.test", "pässword") => Authentication::Accepted(account()),
+            ("broken", _) => return Err(Error::new(ErrorKind::Unavailable, "the store is down")),
+            _ => Authentication::Refused,
+        })
+    }
+
+    async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {
+        Ok(match forward_path.to_string().as_str() {
+            "<Postmaster>" => Resolution::Deliverable(vec![account().address]),
+            "<bob@example.test>" => Resolution::UnknownUser,
+            _ => Resolution::NotLocal,
+        })
+    }
+}
+
+#[async_trait]
+impl Delivery for Mda {
+    async fn deliver(&self, request: DeliveryRequest) -> Result<Vec<Outcome>, Error> {
+        let outcomes = [
+            Outcome::Delivered(Status::new(250, (2, 1, 5), "in")),
+            Outcome::Failed(Status::new(550, (5, 1, 1), "nobody")),
+            Outcome::Delayed(Status::new(452, (4, 2, 2), "full")),
+            Outcome::Relayed(Status::new(250, (2, 0, 0), "on")),
+        ];
+        let outcomes = outcomes.into_iter().cycle().take(request.recipients.len()).collect();
+        self.delivered.lock().unwrap().push(request);
+        Ok(outcomes)
+    }
+}
+
+#[async_trait]
+impl DirectoryAdmin for Mda {
+    async fn add_domain(&self, domain: &Domain) -> Result<(), Error> {
+        if domain.as_str() == "twice.test" {
+            return Err(Error::new(ErrorKind::AlreadyExists, "it is there"));
+        }
+        self.tell(format!("add {domain}"))
+    }
+    async fn remove_domain(&self, domain: &Domain) -> Result<(), Error> {
+        self.tell(format!("remove {domain}"))
+    }
+    async fn domains(&self) -> Result<Vec<Domain>, Error> {
+        Ok(vec![Domain::parse("example.test").unwrap()])
+    }
+    async fn add_account(&self, address: &Mailbox, password: &str) -> Result<(), Error> {
+        self.tell(format!("add {address} {password}"))
+    }
+    async fn set_password(&self, address: &Mailbox, password: &str) -> Result<(), Error> {
+        self.tell(format!("change {address} {password}"))
+    }
+    async fn remove_account(&self, address: &Mailbox) -> Result<(), Error> {
+        self.tell(format!("remove {address}"))
+    }
+    async fn accounts(&self, domain: Option<&Domain>) -> Result<Vec<Account>, Error> {
+        Ok(if domain.is_some() { vec![] } else { vec![account()] })
+    }
+    async fn set_alias(&self, alias: &Alias) -> Result<(), Error> {
+        self.tell(format!("alias {} {}", alias.address, alias.targets[0]))
+    }
+    async fn remove_alias(&self, address: &str) -> Result<(), Error> {
+        self.tell(format!("remove alias {address}"))
+    }
+    async fn aliases(&self, domain: Option<&Domain>) -> Result<Vec<Alias>, Error> {
+        Ok(if domain.is_some() { vec![alias()] } else { vec![] })
+    }
+}
+
+#[async_trait]
+impl Mailboxes for Mda {
+    async fn messages(&self, account: &Mailbox, limit: u32) -> Result<Vec<MailboxMessage>, Error> {
+        assert_eq!((account.to_string().as_str(), limit), ("alice@example.test", 3));
+        Ok(vec![mailbox_message()])
+    }
+    async fn message(&self, _: &Mailbox, name: &str) -> Result<Content, Error> {
+        match name {
+            "large" => Ok(large()),
+            "empty" => Ok(Content::default()),
+            _ => Err(Error::new(ErrorKind::NotFound, "no such message")),
+        }
+    }
+}
