@@ -6,11 +6,16 @@ pub enum Error {
     /// The storage cannot be reached, or did not answer in time.
     #[error("the directory's database cannot be used now: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// The storage cannot be used by us as it is: waiting will not mend it.
+    #[error("the directory's database refuses us: {0}")]
+    Refused(#[source] sqlx::Error),
     /// Too many passwords wait to be checked.
     #[error("too many passwords are being checked at once")]
     Busy,
     /// The schema is missing or older than this program.
-    #[error("the directory's database lacks its tables or some of their changes; run `mda migrate` first")]
+    #[error(
+        "the directory's database lacks its tables or some of their changes; run `postrider migrate` first"
+    )]
     NotMigrated,
     /// The schema could not be brought up to date.
     #[error("the directory's database cannot be migrated: {0}")]

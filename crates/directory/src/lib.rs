@@ -89,7 +89,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the storage cannot be reached now, [`Error::NotMigrated`] when [`Directory::migrate`] has
-    /// to run first, [`Error::Url`] when the URL names no storage.
+    /// to run first, [`Error::Refused`] when the storage does not take us, [`Error::Url`] when the URL names no storage.
     pub async fn open(settings: Settings) -> Result<Self, Error> {
         Ok(Self {
             store: Store::open(&settings.url, settings.connections).await?,

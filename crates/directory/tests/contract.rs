@@ -349,7 +349,7 @@ async fn quoted_and_utf8_addresses_are_addresses(database: Database) {
 async fn a_directory_without_tables_says_what_to_do(database: Database) {
     let error = Directory::open(settings(&database)).await.unwrap_err();
     assert!(matches!(error, Error::NotMigrated), "{error:?}");
-    assert!(error.to_string().contains("mda migrate"), "{error}");
+    assert!(error.to_string().contains("postrider migrate"), "{error}");
 }
 
 async fn migrating_twice_and_at_once_is_harmless(database: Database) {

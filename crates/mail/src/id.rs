@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer, de};
 
+use crate::Timestamp;
 use crate::address::serde_as_text;
 
 /// Crockford's alphabet in lower case: no letter can be taken for a digit.
@@ -20,6 +21,20 @@ pub struct QueueId {
     pub lane: u8,
     /// Milliseconds since 2025 and a sequence number; unique within the lane, ordered by time, never negative as `i64`.
     pub number: u64,
+}
+
+/// 2025-01-01T00:00:00Z, where the milliseconds of a queue id begin.
+const EPOCH_MS: i64 = 1_735_689_600_000;
+/// Bits of a queue id below its milliseconds.
+const SEQUENCE_BITS: u32 = 12;
+
+impl QueueId {
+    /// When the id was given out, by the clock of who gave it.
+    #[must_use]
+    pub fn allocated_at(self) -> Timestamp {
+        let millis = i64::try_from(self.number >> SEQUENCE_BITS).unwrap_or(i64::MAX);
+        Timestamp::from_millis(EPOCH_MS.saturating_add(millis))
+    }
 }
 
 impl fmt::Display for QueueId {
@@ -60,6 +75,12 @@ serde_as_text!(QueueId);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_tells_when_it_was_given_out() {
+        let id = QueueId { shard: 0, lane: 7, number: (5 << SEQUENCE_BITS) | 3 };
+        assert_eq!(id.allocated_at().to_string(), "2025-01-01T00:00:00.005Z");
+    }
 
     #[test]
     fn an_id_is_read_back_as_written() {

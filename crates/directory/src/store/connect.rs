@@ -59,14 +59,16 @@ impl Store {
         match scheme {
             "postgres" | "postgresql" => {
                 let options = PgConnectOptions::from_str(url).map_err(|error| unusable(&error))?;
-                Ok(Self::Postgres(pool(connections).connect_with(options).await?))
+                let pool = pool(connections).connect_with(options).await.map_err(classify)?;
+                Ok(Self::Postgres(pool))
             }
             "sqlite" => {
                 let options = sqlite_options(url, create)?;
                 if !create && !options.get_filename().exists() {
                     return Err(Error::NotMigrated);
                 }
-                Ok(Self::Sqlite(pool(SQLITE_CONNECTIONS).connect_with(options).await?))
+                let pool = pool(SQLITE_CONNECTIONS).connect_with(options).await.map_err(Error::Refused)?;
+                Ok(Self::Sqlite(pool))
             }
             _ => Err(Error::Url(EXAMPLE.to_owned())),
         }
@@ -79,6 +81,17 @@ const EXAMPLE: &str = "write where the directory is stored, as in \"postgres://u
 /// Never repeats the URL: it may hold a password.
 fn unusable(error: &sqlx::Error) -> Error {
     Error::Url(format!("{error}; {EXAMPLE}"))
+}
+
+/// A server that is not there may come; one that knows no such user, password or database will not learn it by itself
+/// (SQLSTATE class 28 and 3D000).
+fn classify(error: sqlx::Error) -> Error {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    if code.is_some_and(|code| code.starts_with("28") || code == "3D000") {
+        Error::Refused(error)
+    } else {
+        Error::Unavailable(error)
+    }
 }
 
 fn pool<D: Database>(connections: u32) -> PoolOptions<D> {
@@ -102,5 +115,5 @@ fn sqlite_options(url: &str, create: bool) -> Result<SqliteConnectOptions, Error
 fn make_folder(folder: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| Error::Unavailable(sqlx::Error::Io(error)))
+    made.map_err(|error| Error::Refused(sqlx::Error::Io(error)))
 }

@@ -1,0 +1,55 @@
+//! What the mda counts. Names as in docs/telemetry.md.
+
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram};
+
+/// The instruments; a clone counts into the same ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    deliveries: Counter<u64>,
+    delivery_duration: Histogram<f64>,
+    authentications: Counter<u64>,
+    authentication_duration: Histogram<f64>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let meter = opentelemetry::global::meter("postrider");
+        Self {
+            deliveries: meter
+                .u64_counter("mailbox.deliveries")
+                .with_unit("{delivery}")
+                .with_description(
+                    "Deliveries into mailboxes by outcome: delivered, repeated, delayed, failed",
+                )
+                .build(),
+            delivery_duration: meter
+                .f64_histogram("mailbox.delivery.duration")
+                .with_unit("s")
+                .with_description("How long a delivery into one mailbox took")
+                .build(),
+            authentications: meter
+                .u64_counter("directory.authentications")
+                .with_unit("{authentication}")
+                .with_description("Logins checked by result: accepted, refused, error")
+                .build(),
+            authentication_duration: meter
+                .f64_histogram("directory.authentication.duration")
+                .with_unit("s")
+                .with_description("How long it took to check a login")
+                .build(),
+        }
+    }
+
+    pub(crate) fn delivered(&self, outcome: &'static str, took: Duration) {
+        self.deliveries.add(1, &[KeyValue::new("outcome", outcome)]);
+        self.delivery_duration.record(took.as_secs_f64(), &[]);
+    }
+
+    pub(crate) fn authenticated(&self, result: &'static str, took: Duration) {
+        self.authentications.add(1, &[KeyValue::new("result", result)]);
+        self.authentication_duration.record(took.as_secs_f64(), &[]);
+    }
+}
