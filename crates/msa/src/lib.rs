@@ -1,1 +1,139 @@
-//! The mail submission agent
+//! The mail submission agent (RFC 6409): authenticates, checks, completes the header, hands over to the mta. It answers 250
+//! only once the mta has taken the message, so it owns nothing and may be killed at any time: no disk, no database
+//! credential, no key but its TLS key. It knows the mta and the mda by the traits of `protocol` alone.
+
+mod author;
+mod certificate;
+mod completion;
+mod config;
+mod metrics;
+mod refusal;
+mod sender;
+mod submission;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use mail::Domain;
+use protocol::client::{DirectoryClient, Peers, RelayClient};
+use protocol::tls::Files;
+use protocol::{Directory, Relay};
+use service::Context;
+use service::config::ConfigError;
+use smtp::server::{self, Budget, Timeouts, TlsMode};
+
+pub use config::{Config, Limits, Listen, Settings};
+
+use certificate::Certificate;
+use metrics::Metrics;
+use submission::Submissions;
+
+/// The agents that submission depends on, near or far.
+#[derive(Clone)]
+pub struct Others {
+    /// Takes the messages.
+    pub relay: Arc<dyn Relay>,
+    /// Knows who may submit, and who is ours.
+    pub directory: Arc<dyn Directory>,
+}
+
+/// Starts the msa as a program of its own: mta and mda are called over gRPC. They need not be there yet: agents start in
+/// any order, and as long as one is away clients hear 451.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub async fn start(config: Config, context: Context) -> anyhow::Result<()> {
+    let others = connect(&config)?;
+    serve(&config, others, &context).await
+}
+
+/// Serves submission, and returns once it is listened on; the rest are tasks of the context. Ready means listening: no
+/// other condition, for without a working mta or mda a client is still better served by 451 than by no answer.
+///
+/// # Errors
+/// When there is no certificate or an address cannot be listened on.
+pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow::Result<()> {
+    config.msa.check(&config.tls)?;
+    let listening = context.readiness.condition("msa.listen");
+    let certificate = Certificate::load(&config.tls)?;
+    let host = Domain::parse(&config.service.hostname())
+        .map_err(|error| ConfigError::invalid("service.hostname", error.to_string()))?;
+    let settings = Arc::new(sessions(&config.msa, &host));
+    let agent = Arc::new(Submissions {
+        relay: others.relay,
+        directory: others.directory,
+        host,
+        detail_separator: config.msa.separator(),
+        clock: Arc::clone(&context.clock),
+        metrics: Metrics::new(),
+    });
+    for (name, address) in config.msa.listen.all() {
+        let Some(address) = address else { continue };
+        let listener = service::net::bind(address, &format!("msa.listen.{name}"))?;
+        context.listening.add(name, listener.local_addr()?);
+        let tls = Arc::clone(certificate.tls());
+        let mode = if name == "submissions" { TlsMode::Implicit(tls) } else { TlsMode::StartTls(tls) };
+        let serving = server::serve(
+            listener,
+            Arc::clone(&settings),
+            Arc::<Submissions>::clone(&agent),
+            mode,
+            context.shutdown.token(),
+        );
+        context.shutdown.spawn("submission", async move {
+            serving.await;
+            Ok(())
+        });
+    }
+    let token = context.shutdown.token();
+    context.shutdown.spawn("the watch over the certificate", async move {
+        certificate.keep_current(certificate::INTERVAL, token).await;
+        Ok(())
+    });
+    listening.ready();
+    Ok(())
+}
+
+fn connect(config: &Config) -> anyhow::Result<Others> {
+    let agents = &config.tls.agents;
+    let files = Files {
+        certificate_file: agents.certificate_file.clone(),
+        key_file: agents.key_file.clone(),
+        authority_file: agents.authority_file.clone(),
+    };
+    let unusable = |key: &str, error: protocol::SetupError| ConfigError::invalid(key, error.to_string());
+    let credentials = files.load().map_err(|error| unusable("tls.agents", error))?;
+    let peers = |key, settings: &protocol::client::Settings| {
+        Peers::new(settings.clone(), credentials.as_ref()).map_err(|error| unusable(key, error))
+    };
+    let relay = peers("msa.mta", &config.msa.mta).context("the mta cannot be called")?;
+    let directory = peers("msa.mda", &config.msa.mda).context("the mda cannot be called")?;
+    Ok(Others {
+        relay: Arc::new(RelayClient::new(relay)),
+        directory: Arc::new(DirectoryClient::new(directory)),
+    })
+}
+
+/// AUTH is required, and offered over TLS alone (RFC 8314 3.3, RFC 4954 4).
+fn sessions(settings: &Settings, host: &Domain) -> server::Settings {
+    let limits = &settings.limits;
+    let timeouts = Timeouts::default();
+    server::Settings {
+        hostname: host.to_string(),
+        max_size: limits.message_size.as_usize(),
+        max_recipients: limits.recipients,
+        max_errors: limits.errors,
+        max_auth_failures: limits.auth_failures,
+        max_sessions: limits.sessions,
+        authentication: true,
+        require_authentication: true,
+        require_tls: true,
+        timeouts: Timeouts {
+            command: limits.idle.get(),
+            data: limits.idle.get().min(timeouts.data),
+            ..timeouts
+        },
+        message_memory: Budget::new(limits.message_memory.as_usize()),
+        memory_wait: limits.memory_wait.get(),
+    }
+}

@@ -1,0 +1,109 @@
+//! The certificate that clients are shown, and its renewal while sessions go on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use service::config::{ConfigError, Tls};
+use smtp::tls::ServerTls;
+use tokio_util::sync::CancellationToken;
+
+/// How often the files are looked at.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
+
+/// A certificate with its key, and the files that they come from.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    tls: Arc<ServerTls>,
+    certificate: PathBuf,
+    key: PathBuf,
+    read_at: Stamp,
+}
+
+/// When the two files were changed last; none where that cannot be told.
+type Stamp = [Option<SystemTime>; 2];
+
+impl Certificate {
+    /// Reads the files that `[tls]` names.
+    pub(crate) fn load(tls: &Tls) -> Result<Self, ConfigError> {
+        let file = |key: &str, file: &Option<PathBuf>| {
+            file.clone().ok_or_else(|| ConfigError::invalid(key, "not given; write the path of a PEM file"))
+        };
+        let certificate = file("tls.certificate_file", &tls.certificate_file)?;
+        let key = file("tls.key_file", &tls.key_file)?;
+        // Before reading: a change in between is then noticed later.
+        let read_at = [changed_at(&certificate), changed_at(&key)];
+        let tls = ServerTls::from_pem_files(&certificate, &key)
+            .map_err(|error| ConfigError::invalid("tls.certificate_file", error.to_string()))?;
+        Ok(Self { tls: Arc::new(tls), certificate, key, read_at })
+    }
+
+    /// What listeners use.
+    pub(crate) fn tls(&self) -> &Arc<ServerTls> {
+        &self.tls
+    }
+
+    /// Reads the files again whenever they change, until `end`. Files that cannot be used change nothing, and are tried
+    /// again: certificate and key may be exchanged one after the other.
+    pub(crate) async fn keep_current(mut self, interval: Duration, end: CancellationToken) {
+        while end.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+            // Two small files, and rarely: not worth a thread.
+            self.look();
+        }
+    }
+
+    /// Reads the files again if they have changed; says whether a new certificate is in use.
+    fn look(&mut self) -> bool {
+        let stamp = [changed_at(&self.certificate), changed_at(&self.key)];
+        if stamp == self.read_at {
+            return false;
+        }
+        let file = self.certificate.display();
+        match self.tls.reload(&self.certificate, &self.key) {
+            Ok(()) => {
+                tracing::info!(%file, "the certificate changed; new sessions use it");
+                self.read_at = stamp;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%file, %error, "the changed certificate cannot be used; the old one stays");
+                false
+            }
+        }
+    }
+}
+
+fn changed_at(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_read_again_when_its_files_change_and_kept_when_they_cannot_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tls.pem");
+        let write = |text: &str, age: u64| {
+            std::fs::write(&file, text).unwrap();
+            let changed_at = SystemTime::UNIX_EPOCH + Duration::from_secs(age);
+            std::fs::File::options().append(true).open(&file).unwrap().set_modified(changed_at).unwrap();
+        };
+        let fresh = || {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            made.cert.pem() + &made.signing_key.serialize_pem()
+        };
+        let tls =
+            Tls { certificate_file: Some(file.clone()), key_file: Some(file.clone()), ..Tls::default() };
+        assert!(Certificate::load(&tls).unwrap_err().to_string().starts_with("tls.certificate_file: "));
+        write(&fresh(), 1);
+        let mut certificate = Certificate::load(&tls).unwrap();
+        assert!(!certificate.look());
+        write("nothing", 2);
+        assert!(!certificate.look());
+        write(&fresh(), 3);
+        assert!(certificate.look());
+        assert!(!certificate.look());
+    }
+}

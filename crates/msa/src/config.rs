@@ -1,0 +1,299 @@
+//! `[msa]`: what the mail submission agent listens on, whom it hands mail to, and its limits.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use protocol::client;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use service::config::{ByteSize, ConfigError, Duration, Service, Telemetry, Tls};
+
+/// What the program `msa` reads.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `[service]`
+    pub service: Service,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[msa]`
+    pub msa: Settings,
+}
+
+impl service::config::Settings for Config {
+    const TABLES: &'static [&'static str] = &["service", "telemetry", "tls", "msa"];
+
+    fn service(&self) -> &Service {
+        &self.service
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (key, peers) in [("msa.mta", &self.msa.mta), ("msa.mda", &self.msa.mda)] {
+            if peers.endpoints.is_empty() {
+                let agent = &key[4..];
+                let problem =
+                    format!("name the {agent}, as in {key} = \"https://{agent}:{}\"", port_of(agent));
+                return Err(ConfigError::invalid(key, problem));
+            }
+        }
+        self.msa.check(&self.tls)
+    }
+}
+
+fn port_of(agent: &str) -> u16 {
+    if agent == "mta" { 7025 } else { 7026 }
+}
+
+/// `[msa]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `[msa.listen]`
+    pub listen: Listen,
+    /// The mta that takes the mail: an address such as `https://mta:7025`, a list of them, or a table with more.
+    #[serde(deserialize_with = "peers")]
+    pub mta: client::Settings,
+    /// The mda that knows who may submit mail, written as `mta` is.
+    #[serde(deserialize_with = "peers")]
+    pub mda: client::Settings,
+    /// What stands between an account's name and a detail, as in `alice+lists@example.org`, which its owner may send as
+    /// too; empty for no details. The same as the mda's.
+    pub detail_separator: String,
+    /// `[msa.limits]`
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: Listen::default(),
+            mta: client::Settings::default(),
+            mda: client::Settings::default(),
+            detail_separator: "+".to_owned(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// What the types cannot say, where the other agents are called directly and have no address.
+    ///
+    /// # Errors
+    /// The first setting that cannot be meant, with what to change.
+    pub fn check(&self, tls: &Tls) -> Result<(), ConfigError> {
+        let Some((key, _)) = self.listen.all().into_iter().find(|(_, address)| address.is_some()) else {
+            let problem = "nothing to listen on; write at least one of submission = \"0.0.0.0:587\", \
+                           submission_alt = \"0.0.0.0:2525\", submissions = \"0.0.0.0:465\"";
+            return Err(ConfigError::invalid("msa.listen", problem));
+        };
+        for (name, file) in [("tls.certificate_file", &tls.certificate_file), ("tls.key_file", &tls.key_file)]
+        {
+            if file.is_none() {
+                let problem = format!(
+                    "not given, and msa.listen.{key} needs a certificate: passwords are taken over TLS only; \
+                     give tls.certificate_file and tls.key_file"
+                );
+                return Err(ConfigError::invalid(name, problem));
+            }
+        }
+        if self.detail_separator.chars().count() > 1 {
+            return Err(ConfigError::invalid(
+                "msa.detail_separator",
+                "write one character, or \"\" for no details",
+            ));
+        }
+        self.limits.check()
+    }
+
+    /// The character between a name and its detail.
+    #[must_use]
+    pub fn separator(&self) -> Option<char> {
+        self.detail_separator.chars().next()
+    }
+}
+
+/// `[msa.listen]`: each of them nowhere by default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Submission with STARTTLS (RFC 6409), port 587.
+    pub submission: Option<SocketAddr>,
+    /// The same on another port, for networks that block 587; port 2525.
+    pub submission_alt: Option<SocketAddr>,
+    /// Submission with TLS from the first octet (RFC 8314), port 465.
+    pub submissions: Option<SocketAddr>,
+}
+
+impl Listen {
+    /// Names and addresses.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, Option<SocketAddr>); 3] {
+        [
+            ("submission", self.submission),
+            ("submission_alt", self.submission_alt),
+            ("submissions", self.submissions),
+        ]
+    }
+}
+
+/// `[msa.limits]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest message.
+    pub message_size: ByteSize,
+    /// Recipients in one transaction.
+    pub recipients: usize,
+    /// Sessions at once, on each address.
+    pub sessions: usize,
+    /// Memory for message content in all sessions together.
+    pub message_memory: ByteSize,
+    /// How long a session waits for memory before it hears 452.
+    pub memory_wait: Duration,
+    /// How long a client may stay silent.
+    pub idle: Duration,
+    /// Refused commands in one session before it is closed.
+    pub errors: u32,
+    /// Failed authentications in one session before it is closed.
+    pub auth_failures: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: ByteSize::mib(50),
+            recipients: 1000,
+            sessions: 10_000,
+            message_memory: ByteSize::mib(256),
+            memory_wait: Duration::from_secs(30),
+            idle: Duration::from_secs(300),
+            errors: 20,
+            auth_failures: 5,
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), ConfigError> {
+        for (key, is_zero) in [
+            ("msa.limits.message_size", self.message_size.get() == 0),
+            ("msa.limits.recipients", self.recipients == 0),
+            ("msa.limits.sessions", self.sessions == 0),
+            ("msa.limits.idle", self.idle.is_zero()),
+            ("msa.limits.errors", self.errors == 0),
+            ("msa.limits.auth_failures", self.auth_failures == 0),
+        ] {
+            if is_zero {
+                return Err(ConfigError::invalid(key, "zero would refuse everything; write more"));
+            }
+        }
+        if self.message_memory < self.message_size {
+            let problem = "holds not even one message of msa.limits.message_size; write more";
+            return Err(ConfigError::invalid("msa.limits.message_memory", problem));
+        }
+        Ok(())
+    }
+}
+
+/// One address, a list of them, or the whole table.
+fn peers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<client::Settings, D::Error> {
+    deserializer.deserialize_any(Peers)
+}
+
+struct Peers;
+
+impl<'de> Visitor<'de> for Peers {
+    type Value = client::Settings;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an address as in \"https://mta:7025\", a list of addresses, or a table with endpoints")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, endpoint: &str) -> Result<Self::Value, E> {
+        if !endpoint.contains("://") {
+            return Err(E::invalid_value(Unexpected::Str(endpoint), &self));
+        }
+        Ok(client::Settings { endpoints: vec![endpoint.to_owned()], ..client::Settings::default() })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut endpoints = Vec::new();
+        while let Some(endpoint) = list.next_element()? {
+            endpoints.push(endpoint);
+        }
+        Ok(client::Settings { endpoints, ..client::Settings::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+        client::Settings::deserialize(MapAccessDeserializer::new(table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use service::config::{Settings as _, Source};
+
+    use super::*;
+
+    const WORKING: &str = r#"
+        [tls]
+        certificate_file = "a.pem"
+        key_file = "a.key"
+        [msa]
+        mta = "https://mta:7025"
+        mda = ["https://one:7026", "https://two:7026"]
+        listen.submission = "127.0.0.1:0"
+    "#;
+
+    fn read(set: &[&str]) -> Result<Config, String> {
+        let set = set.iter().map(ToString::to_string).collect();
+        let source = Source { base: WORKING.to_owned(), set, ..Source::default() };
+        Config::read(&source).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn other_agents_are_named_by_address_list_or_table() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.msa.mta.endpoints, ["https://mta:7025"]);
+        assert_eq!(config.msa.mda.endpoints, ["https://one:7026", "https://two:7026"]);
+        let config =
+            read(&["msa.mta={endpoints=[\"http://mta:7025\"], insecure=true, deadline_ms=1}"]).unwrap();
+        assert!(config.msa.mta.insecure && config.msa.mta.deadline_ms == 1);
+        assert!(read(&["msa.mta={endpoint=\"x\"}"]).unwrap_err().contains("did you mean \"endpoints\"?"));
+        // What --check prints is read back.
+        let printed = service::config::print(&config).unwrap();
+        let source = Source { base: printed, ..Source::default() };
+        assert_eq!(Config::read(&source).unwrap().msa.mta, config.msa.mta);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_what_to_change() {
+        for (set, words) in [
+            ("msa.mta=[]", "msa.mta: name the mta, as in msa.mta = \"https://mta:7025\""),
+            ("msa.mda=[]", "msa.mda: name the mda"),
+            ("msa.limits.recipients=0", "msa.limits.recipients: zero"),
+            ("msa.limits.message_memory=1KiB", "msa.limits.message_memory: holds not even one"),
+            ("msa.detail_separator=--", "one character"),
+            ("msa.listen.submision=127.0.0.1:1", "did you mean \"submission\"?"),
+        ] {
+            let error = read(&[set]).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        let error = Settings::default().check(&Tls::default()).unwrap_err().to_string();
+        assert!(error.starts_with("msa.listen: nothing to listen on"), "{error}");
+        let mut settings = Settings::default();
+        settings.listen.submissions = Some(SocketAddr::from(([127, 0, 0, 1], 465)));
+        let error = settings.check(&Tls::default()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("tls.certificate_file: not given, and msa.listen.submissions needs"),
+            "{error}"
+        );
+    }
+}

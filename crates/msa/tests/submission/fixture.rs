@@ -1,0 +1,240 @@
+//! An msa on ports of its own, and everything around it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mail::{
+    Account, Content, Envelope, ForwardPath, Origin, QueueId, Recipient, Resolution, ReversePath, Timestamp,
+};
+use msa::{Config, Others};
+use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
+use service::Context;
+use service::clock::ManualClock;
+use service::config::ByteSize;
+use smtp::client::{Connection, Security, Settings};
+use smtp::tls::ClientTls;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PASSWORD: &str = "correct horse";
+/// A message to which nothing has to be added.
+pub(crate) const MESSAGE: &str = "From: Alice <alice@example.test>\r\nDate: Mon, 23 Nov 2026 17:00:00 +0100\r\n\
+                                  Message-ID: <1@client.test>\r\nSubject: x\r\n\r\nHi\r\n";
+
+/// An msa at work. It ends with the test.
+pub(crate) struct Fixture {
+    pub(crate) relay: Arc<Mta>,
+    pub(crate) directory: Arc<People>,
+    context: Context,
+    _certificate: TempDir,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.context.shutdown.begin();
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.service.hostname = Some("msa.example.test".to_owned());
+        config.tls.certificate_file = Some(folder.path().join("tls.pem"));
+        config.tls.key_file = Some(folder.path().join("tls.pem"));
+        let local = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        config.msa.listen = msa::Listen { submission: local, submission_alt: local, submissions: local };
+        config.msa.limits.message_size = ByteSize::mib(1);
+        config.msa.limits.auth_failures = 3;
+        write_certificate(&folder.path().join("tls.pem"));
+
+        // Monday, 23 November 2026, 17:44:00.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_455_840);
+        let context = Context { clock: Arc::new(ManualClock::new(now)), ..Context::default() };
+        let (relay, directory) = (Arc::new(Mta::default()), Arc::new(People::default()));
+        let others = Others { relay: relay.clone(), directory: directory.clone() };
+        msa::serve(&config, others, &context).await.unwrap();
+        assert!(context.readiness.is_ready());
+        Self { relay, directory, context, _certificate: folder }
+    }
+
+    fn address(&self, port: &str) -> SocketAddr {
+        self.context.listening.get(port).unwrap()
+    }
+
+    /// A connection without TLS, line by line.
+    pub(crate) async fn raw(&self, port: &str) -> Raw {
+        Raw(BufStream::new(TcpStream::connect(self.address(port)).await.unwrap()))
+    }
+
+    /// A connection with TLS.
+    pub(crate) async fn connect(&self, port: &str) -> Connection {
+        let tls = ClientTls::opportunistic().unwrap();
+        let security = if port == "submissions" { Security::Implicit(tls) } else { Security::StartTls(tls) };
+        Connection::connect(self.address(port), &Settings::new("client.test"), security, "localhost")
+            .await
+            .unwrap()
+    }
+
+    /// A connection with TLS, as alice.
+    pub(crate) async fn signed_in(&self, port: &str) -> Connection {
+        let mut connection = self.connect(port).await;
+        connection.authenticate("alice@example.test", PASSWORD).await.unwrap();
+        connection
+    }
+
+    /// One message for one recipient; what was heard in the end.
+    pub(crate) async fn send(
+        &self,
+        connection: &mut Connection,
+        sender: &str,
+        recipient: &str,
+        content: impl Into<Bytes>,
+    ) -> String {
+        let reverse_path: ReversePath = format!("<{sender}>").parse().unwrap();
+        let recipients = [Recipient::from(format!("<{recipient}>").parse::<ForwardPath>().unwrap())];
+        let envelope = Envelope::new(reverse_path, Origin::default());
+        let content = Content::from(content.into());
+        let sending = connection.transact(&envelope, &recipients, &content, &|| true);
+        let statuses = tokio::time::timeout(PATIENCE, sending).await.unwrap().unwrap();
+        statuses[0].to_string()
+    }
+}
+
+fn write_certificate(path: &Path) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(path, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+}
+
+/// A connection without TLS.
+pub(crate) struct Raw(BufStream<TcpStream>);
+
+impl Raw {
+    /// One reply line.
+    pub(crate) async fn line(&mut self) -> String {
+        let mut line = String::new();
+        tokio::time::timeout(PATIENCE, self.0.read_line(&mut line)).await.unwrap().unwrap();
+        line
+    }
+
+    /// A command and its whole reply.
+    pub(crate) async fn ask(&mut self, command: &str) -> String {
+        self.0.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+        self.0.flush().await.unwrap();
+        let mut reply = self.line().await;
+        while reply.lines().last().is_some_and(|line| line.as_bytes().get(3) == Some(&b'-')) {
+            reply.push_str(&self.line().await);
+        }
+        reply
+    }
+}
+
+/// Takes messages, or not, or not yet.
+pub(crate) struct Mta {
+    taken: Mutex<Vec<(Submission, QueueId)>>,
+    failure: Mutex<Option<ErrorKind>>,
+    held: watch::Sender<bool>,
+    waiting: watch::Sender<bool>,
+}
+
+impl Default for Mta {
+    fn default() -> Self {
+        let (held, waiting) = (watch::Sender::new(false), watch::Sender::new(false));
+        Self { taken: Mutex::default(), failure: Mutex::default(), held, waiting }
+    }
+}
+
+impl Mta {
+    pub(crate) fn taken(&self) -> Vec<(Submission, QueueId)> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn fail(&self, kind: Option<ErrorKind>) {
+        *self.failure.lock().unwrap() = kind;
+    }
+
+    /// Keeps messages waiting, or no more.
+    pub(crate) fn hold(&self, hold: bool) {
+        self.held.send_replace(hold);
+    }
+
+    /// Waits until a message is kept waiting.
+    pub(crate) async fn holds_one(&self) {
+        let mut waiting = self.waiting.subscribe();
+        tokio::time::timeout(PATIENCE, waiting.wait_for(|waiting| *waiting)).await.unwrap().unwrap();
+    }
+}
+
+#[async_trait]
+impl Relay for Mta {
+    async fn enqueue(&self, submission: Submission) -> Result<Submitted, Error> {
+        if *self.held.borrow() {
+            self.waiting.send_replace(true);
+            self.held.subscribe().wait_for(|held| !held).await.unwrap();
+        }
+        if let Some(kind) = *self.failure.lock().unwrap() {
+            return Err(Error::new(kind, "the reason"));
+        }
+        let mut taken = self.taken.lock().unwrap();
+        let id = QueueId { shard: 0, lane: 7, number: taken.len() as u64 };
+        taken.push((submission, id));
+        Ok(Submitted { id })
+    }
+
+    async fn resolve(&self, id: QueueId) -> Result<bool, Error> {
+        Ok(self.taken().iter().any(|(_, taken)| *taken == id))
+    }
+}
+
+/// Knows alice@example.test, who is sales@example.test, too.
+#[derive(Default)]
+pub(crate) struct People {
+    away: AtomicBool,
+}
+
+impl People {
+    pub(crate) fn fail(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    fn answer<T>(&self, answer: T) -> Result<T, Error> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Unavailable, "away"));
+        }
+        Ok(answer)
+    }
+}
+
+#[async_trait]
+impl Directory for People {
+    async fn authenticate(&self, login: &str, password: &str) -> Result<Authentication, Error> {
+        let alice = Account {
+            address: "alice@example.test".parse().unwrap(),
+            may_send_as: vec!["sales@example.test".parse().unwrap()],
+            created_at: Timestamp::from_millis(0),
+        };
+        self.answer(match (login, password) {
+            ("alice@example.test", PASSWORD) => Authentication::Accepted(alice),
+            _ => Authentication::Refused,
+        })
+    }
+
+    async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {
+        let mailbox = forward_path.mailbox().unwrap().clone();
+        let is_ours = mailbox.domain().is_some_and(|domain| domain.as_str() == "example.test");
+        self.answer(match mailbox.local_part().as_str() {
+            _ if !is_ours => Resolution::NotLocal,
+            "alice" | "sales" => Resolution::Deliverable(vec![mailbox]),
+            _ => Resolution::UnknownUser,
+        })
+    }
+}
