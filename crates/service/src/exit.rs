@@ -13,6 +13,8 @@ use crate::net::BindError;
 pub enum Code {
     /// The command line is wrong (`EX_USAGE`).
     Usage = 64,
+    /// What was given does not fit what is there (`EX_DATAERR`).
+    Data = 65,
     /// Something that is needed is not there (`EX_UNAVAILABLE`).
     Unavailable = 69,
     /// A fault of ours (`EX_SOFTWARE`).

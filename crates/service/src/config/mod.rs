@@ -24,8 +24,8 @@ use serde::de::DeserializeOwned;
 
 /// The tables that a configuration file may have at its top. A name that is not here is a misspelling, whoever reads
 /// the file.
-pub const TABLES: [&str; 9] =
-    ["service", "telemetry", "tls", "limits", "queue", "directory", "msa", "mta", "mda"];
+pub const TABLES: [&str; 10] =
+    ["service", "telemetry", "tls", "limits", "queue", "directory", "msa", "mta", "mda", "admin"];
 
 /// The root of what one program reads: a struct with one field for each of its tables.
 pub trait Settings: DeserializeOwned + Serialize + Default + Send + 'static {
