@@ -13,7 +13,6 @@ mod submission;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use mail::Domain;
 use protocol::client::{DirectoryClient, Peers, RelayClient};
 use protocol::tls::Files;
@@ -106,8 +105,8 @@ fn connect(config: &Config) -> anyhow::Result<Others> {
     let peers = |key, settings: &protocol::client::Settings| {
         Peers::new(settings.clone(), credentials.as_ref()).map_err(|error| unusable(key, error))
     };
-    let relay = peers("msa.mta", &config.msa.mta).context("the mta cannot be called")?;
-    let directory = peers("msa.mda", &config.msa.mda).context("the mda cannot be called")?;
+    let relay = peers("msa.mta", &config.msa.mta)?;
+    let directory = peers("msa.mda", &config.msa.mda)?;
     Ok(Others {
         relay: Arc::new(RelayClient::new(relay)),
         directory: Arc::new(DirectoryClient::new(directory)),
