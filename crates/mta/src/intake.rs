@@ -1,0 +1,108 @@
+//! Where mail becomes ours: a message from the msa, from another server or from ourselves is checked, routed, made durable and
+//! handed to the scheduler with its content still in memory.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mail::{Content, Envelope, QueueId, Timestamp, header, received};
+use protocol::{Error, ErrorKind, Submission};
+use queue::{AcceptError, MailTransaction, Queue};
+use service::clock::Clock;
+use tokio_util::sync::DropGuard;
+
+use crate::dispatcher::Dispatcher;
+use crate::metrics::Metrics;
+use crate::recipients::Recipients;
+
+/// Takes mail into the queue.
+#[derive(Clone)]
+pub struct Intake {
+    /// Where it is made durable.
+    pub queue: Queue,
+    /// Knows where recipients go.
+    pub recipients: Recipients,
+    /// Starts the first attempts.
+    pub dispatcher: Arc<Dispatcher>,
+    /// Received fields that a message may carry.
+    pub hops: usize,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Keeps the queue open for as long as somebody may hand in mail.
+    pub open: Arc<DropGuard>,
+}
+
+#[async_trait]
+impl protocol::Intake for Intake {
+    async fn allocate(&self) -> Result<QueueId, Error> {
+        self.queue.allocate().map_err(accept_error)
+    }
+
+    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<(), Error> {
+        let at = Timestamp::from(self.clock.now());
+        let Submission { envelope, mut content, tls, by } = submission;
+        self.check_hops(&content)?;
+        content.prepend(received::received(&envelope, &by, id, tls.as_deref(), at));
+        self.accept(id, envelope, content, at).await
+    }
+
+    async fn resolve(&self, id: QueueId) -> Result<bool, Error> {
+        self.queue.resolve(id).await.map_err(|error| Error::new(ErrorKind::Unavailable, error))
+    }
+}
+
+impl Intake {
+    /// RFC 5321 6.3.
+    fn check_hops(&self, content: &Content) -> Result<(), Error> {
+        let hops: usize = content
+            .segments()
+            .first()
+            .map(|segment| {
+                header::fields(header::split(segment).0).filter(|field| field.is("Received")).count()
+            })
+            .unwrap_or_default();
+        if hops < self.hops {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Rejected,
+            format!("the message goes in circles: it has {hops} Received fields"),
+        ))
+    }
+
+    async fn accept(
+        &self,
+        id: QueueId,
+        envelope: Envelope,
+        content: Content,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        let deliveries = self.recipients.deliveries(&envelope.recipients, at).await?;
+        let trace = protocol::trace::current();
+        let transaction = MailTransaction { id, accepted_at: at, envelope, trace, content, deliveries };
+        self.queue.accept(transaction.clone()).await.map_err(accept_error)?;
+        tracing::Span::current().record("queue_id", tracing::field::display(id));
+        tracing::info!(
+            %id,
+            from = %transaction.envelope.reverse_path,
+            recipients = transaction.deliveries.len(),
+            size = transaction.content.len(),
+            "message accepted"
+        );
+        self.metrics.accepted(transaction.content.len());
+        self.dispatcher.offer_accepted(transaction);
+        Ok(())
+    }
+}
+
+fn accept_error(error: AcceptError) -> Error {
+    let kind = match &error {
+        AcceptError::Overloaded => ErrorKind::Overloaded,
+        AcceptError::Rejected(_) => ErrorKind::Rejected,
+        AcceptError::Unknown => ErrorKind::Unknown,
+        // Another id, which the caller takes anew, may do.
+        AcceptError::Unavailable(_) | AcceptError::Fenced | AcceptError::Taken => ErrorKind::Unavailable,
+    };
+    Error::new(kind, error)
+}

@@ -1,0 +1,104 @@
+//! From the recipients of an envelope to the deliveries that the queue keeps: aliases are expanded and each recipient gets the
+//! next hop that it waits for. Asks the directory, never DNS.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mail::{ForwardPath, OriginalRecipient, Recipient, Resolution, Timestamp};
+use protocol::{Directory, Error, ErrorKind};
+use queue::NewDelivery;
+
+use crate::route::Routes;
+
+/// Questions to the directory under way at once for one message.
+const QUESTIONS: usize = 16;
+
+/// Knows where recipients go.
+#[derive(Clone)]
+pub struct Recipients {
+    /// Knows who is ours.
+    pub directory: Arc<dyn Directory>,
+    /// What configuration says.
+    pub routes: Arc<Routes>,
+    /// How long a delivery is tried.
+    pub expire: Duration,
+    /// After how long its sender hears of a delay.
+    pub delay_notice: Duration,
+    /// Deliveries that one message may make.
+    pub expansion: usize,
+}
+
+impl Recipients {
+    /// The deliveries of a message accepted at this time, without repetitions.
+    ///
+    /// # Errors
+    /// When the directory cannot be asked, or aliases expand beyond the limit.
+    pub async fn deliveries(
+        &self,
+        recipients: &[Recipient],
+        at: Timestamp,
+    ) -> Result<Vec<NewDelivery>, Error> {
+        let routed: Vec<Vec<(Recipient, bool)>> = stream::iter(recipients.to_vec())
+            .map(|r| self.expand(r))
+            .buffered(QUESTIONS)
+            .try_collect()
+            .await?;
+        let mut seen = HashSet::new();
+        let mut deliveries = Vec::with_capacity(recipients.len());
+        for (recipient, is_ours) in routed.into_iter().flatten() {
+            if !seen.insert(recipient.forward_path.clone()) {
+                continue;
+            }
+            if deliveries.len() == self.expansion.min(usize::from(u16::MAX)) {
+                let text =
+                    format!("the recipients' aliases stand for more than {} addresses", self.expansion);
+                return Err(Error::new(ErrorKind::Rejected, text));
+            }
+            deliveries.push(NewDelivery {
+                destination: self.routes.next_hop(&recipient.forward_path, is_ours).key(),
+                recipient,
+                expires_at: at + self.expire,
+                delay_notice_at: Some(at + self.delay_notice),
+            });
+        }
+        Ok(deliveries)
+    }
+
+    /// Who a recipient stands for, and which of them are ours. An unknown user of ours goes to the mda too, whose refusal
+    /// then reaches the sender.
+    async fn expand(&self, recipient: Recipient) -> Result<Vec<(Recipient, bool)>, Error> {
+        if self.routes.static_route(&recipient.forward_path).is_some() {
+            return Ok(vec![(recipient, false)]);
+        }
+        let members = match self.directory.resolve(&recipient.forward_path).await? {
+            Resolution::NotLocal => return Ok(vec![(recipient, false)]),
+            Resolution::UnknownUser => return Ok(vec![(recipient, true)]),
+            Resolution::Deliverable(members) => members,
+        };
+        let mut expanded = Vec::with_capacity(members.len());
+        for member in members {
+            let forward_path = ForwardPath::Mailbox(member);
+            if forward_path == recipient.forward_path {
+                expanded.push((recipient.clone(), true));
+                continue;
+            }
+            let is_ours = self.directory.resolve(&forward_path).await? != Resolution::NotLocal;
+            expanded.push((
+                Recipient { forward_path, notify: recipient.notify, original: original(&recipient) },
+                is_ours,
+            ));
+        }
+        Ok(expanded)
+    }
+}
+
+/// What a member of an alias keeps of the address that was written to (RFC 3461 4.2, 5.2.7).
+fn original(recipient: &Recipient) -> Option<OriginalRecipient> {
+    recipient.original.clone().or_else(|| {
+        let address = recipient.forward_path.mailbox()?.to_string();
+        let address_type = if address.is_ascii() { "rfc822" } else { "utf-8" };
+        Some(OriginalRecipient { address_type: address_type.to_owned(), address })
+    })
+}

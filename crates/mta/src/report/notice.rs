@@ -1,0 +1,265 @@
+//! Delivery status notifications: what is told to whom (RFC 3461 5.2) and in what form (RFC 3464; RFC 6533 where addresses
+//! need UTF-8). Builds octets; sends nothing.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use mail::header;
+use mail::{Action, Content, Domain, Outcome, QueueId, Recipient, Ret, ReversePath, Status, Timestamp};
+use queue::Message;
+
+/// What a notice tells of one recipient.
+#[derive(Debug)]
+pub struct Notice<'a> {
+    /// The message that it is about.
+    pub message: &'a Message,
+    /// Its content, for returning.
+    pub content: &'a Content,
+    /// The recipient.
+    pub recipient: &'a Recipient,
+    /// What became of it.
+    pub outcome: &'a Outcome,
+    /// The server that said so.
+    pub remote: Option<&'a str>,
+    /// Until when a delayed message is tried.
+    pub retry_until: Option<Timestamp>,
+    /// The size up to which a failed message is returned whole.
+    pub returned_size: usize,
+}
+
+/// Whether the sender wants to hear of this outcome. A null reverse-path never does (RFC 5321 4.5.5).
+#[must_use]
+pub fn is_wanted(
+    reverse_path: &ReversePath,
+    recipient: &Recipient,
+    outcome: &Outcome,
+    passed_on: bool,
+) -> bool {
+    if reverse_path.is_null() {
+        return false;
+    }
+    match outcome.action() {
+        Action::Failed => recipient.notify.failure,
+        Action::Delayed => recipient.notify.delay,
+        Action::Delivered | Action::Expanded => recipient.notify.success,
+        // Where the next server knows DSN, it tells (RFC 3461 5.2.2).
+        Action::Relayed => recipient.notify.success && !passed_on,
+    }
+}
+
+impl Notice<'_> {
+    /// The notice as content, sent by `host` at `now` under `id`.
+    #[must_use]
+    pub fn build(&self, id: QueueId, host: &Domain, now: Timestamp) -> Content {
+        let boundary = format!("=_{id}_postrider");
+        let returned = self.returned();
+        let eight_bit = self.message.envelope.smtputf8 || !returned.is_ascii();
+        let mut text = self.header(id, host, now, &boundary, eight_bit);
+        let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
+        let _ = write!(
+            text,
+            "\r\nThis is a report in several parts (RFC 3464).\r\n\r\n--{boundary}\r\nContent-Type: text/plain; \
+             charset=utf-8\r\n{encoding}\r\n{}\r\n--{boundary}\r\nContent-Type: message/{}\r\n{encoding}\r\n{}\r\n\
+             --{boundary}\r\nContent-Type: {}\r\n{encoding}\r\n",
+            self.explanation(host),
+            if self.is_global() { "global-delivery-status" } else { "delivery-status" },
+            self.fields(host, now),
+            self.returned_type(),
+        );
+        let mut content = Content::from(text);
+        content.append(returned);
+        content.append(format!("\r\n--{boundary}--\r\n"));
+        content
+    }
+
+    fn header(&self, id: QueueId, host: &Domain, now: Timestamp, boundary: &str, eight_bit: bool) -> String {
+        let to = self.message.envelope.reverse_path.mailbox().map(ToString::to_string).unwrap_or_default();
+        let subject = match self.outcome.action() {
+            Action::Failed => "Undelivered mail returned to sender",
+            Action::Delayed => "Delayed mail (still being tried)",
+            _ => "Mail delivered",
+        };
+        let report = if self.is_global() { "global-delivery-status" } else { "delivery-status" };
+        let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
+        format!(
+            "From: Mail Delivery System <MAILER-DAEMON@{host}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nDate: {}\r\n\
+             Message-ID: <{id}@{host}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n{encoding}Content-Type: \
+             multipart/report; report-type={report};\r\n\tboundary=\"{boundary}\"\r\n",
+            now.rfc5322()
+        )
+    }
+
+    /// The part for people.
+    fn explanation(&self, host: &Domain) -> String {
+        let address = path_text(self.recipient);
+        let lead = match self.outcome.action() {
+            Action::Failed => format!(
+                "Your message could not be delivered to\r\n\r\n    {address}\r\n\r\nand will not be tried again. The reason:"
+            ),
+            Action::Delayed => {
+                let until = self.retry_until.map(|t| format!(" until {}", t.rfc5322())).unwrap_or_default();
+                format!(
+                    "Your message has not been delivered yet to\r\n\r\n    {address}\r\n\r\nYou need do nothing: it will be tried again{until}.\r\nThe reason so far:"
+                )
+            }
+            Action::Relayed => format!(
+                "Your message was passed on for\r\n\r\n    {address}\r\n\r\nto a server that sends no notice of delivery. It said:"
+            ),
+            Action::Delivered | Action::Expanded => {
+                format!("Your message was delivered to\r\n\r\n    {address}\r\n\r\nThe mail system said:")
+            }
+        };
+        let remote = self.remote.map(|name| format!(" (said {name})")).unwrap_or_default();
+        format!(
+            "This is the mail system at {host}.\r\n\r\n{lead}\r\n\r\n    {}{remote}\r\n",
+            clean(&self.outcome.status().to_string())
+        )
+    }
+
+    /// The fields of RFC 3464 2.2 and 2.3.
+    fn fields(&self, host: &Domain, now: Timestamp) -> String {
+        let mut fields = format!("Reporting-MTA: dns; {host}\r\n");
+        if let Some(envid) = &self.message.envelope.envid {
+            let _ = write!(fields, "Original-Envelope-Id: {}\r\n", clean(envid));
+        }
+        let _ = write!(fields, "Arrival-Date: {}\r\n\r\n", self.message.accepted_at.rfc5322());
+        if let Some(original) = &self.recipient.original {
+            let _ = write!(fields, "Original-Recipient: {}\r\n", clean(&original.to_string()));
+        }
+        let status: &Status = self.outcome.status();
+        let _ = write!(
+            fields,
+            "Final-Recipient: {}; {}\r\nAction: {}\r\nStatus: {}\r\n",
+            if self.is_global() { "utf-8" } else { "rfc822" },
+            path_text(self.recipient),
+            self.outcome.action(),
+            status.enhanced,
+        );
+        if let Some(name) = self.remote.and_then(|remote| remote.split_whitespace().next()) {
+            let _ = write!(fields, "Remote-MTA: dns; {}\r\n", clean(name));
+        }
+        let _ = write!(fields, "Diagnostic-Code: smtp; {}\r\n", clean(&status.to_string()));
+        let _ = write!(fields, "Last-Attempt-Date: {}\r\n", now.rfc5322());
+        if let Some(until) = self.retry_until {
+            let _ = write!(fields, "Will-Retry-Until: {}\r\n", until.rfc5322());
+        }
+        fields
+    }
+
+    fn is_global(&self) -> bool {
+        self.message.envelope.smtputf8
+    }
+
+    /// RET counts for failures only (RFC 3461 4.3); other notices return the header.
+    fn is_returned_whole(&self) -> bool {
+        self.outcome.action() == Action::Failed
+            && self.message.envelope.ret != Some(Ret::Headers)
+            && self.content.len() <= self.returned_size
+    }
+
+    fn returned(&self) -> Bytes {
+        let whole = self.content.to_bytes();
+        if self.is_returned_whole() {
+            return whole;
+        }
+        let (header, _) = header::split(&whole);
+        whole.slice(..header.len().min(self.returned_size))
+    }
+
+    fn returned_type(&self) -> &'static str {
+        match (self.is_returned_whole(), self.is_global()) {
+            (true, false) => "message/rfc822",
+            (true, true) => "message/global",
+            (false, false) => "text/rfc822-headers",
+            (false, true) => "message/global-headers",
+        }
+    }
+}
+
+fn path_text(recipient: &Recipient) -> String {
+    match recipient.forward_path.mailbox() {
+        Some(mailbox) => mailbox.to_string(),
+        None => "postmaster".to_owned(),
+    }
+}
+
+/// Text from peers may not end a line of ours.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail::{Envelope, ForwardPath, Notify, Origin, TraceContext};
+
+    fn message(sender: &str) -> Message {
+        Message {
+            id: QueueId { shard: 0, lane: 0, number: 1 },
+            accepted_at: Timestamp::from_millis(0),
+            envelope: Envelope::new(sender.parse().unwrap(), Origin::default()),
+            trace: TraceContext::default(),
+            size: 0,
+        }
+    }
+
+    fn recipient() -> Recipient {
+        Recipient::from("<rcpt@b.test>".parse::<ForwardPath>().unwrap())
+    }
+
+    fn build(message: &Message, outcome: &Outcome, content: &str, returned_size: usize) -> String {
+        let content = Content::from(content.to_owned());
+        let notice = Notice {
+            message,
+            content: &content,
+            recipient: &recipient(),
+            outcome,
+            remote: Some("mx.b.test [192.0.2.1] TLSv1.3"),
+            retry_until: None,
+            returned_size,
+        };
+        let id = QueueId { shard: 0, lane: 0, number: 2 };
+        let built = notice.build(id, &"mta.test".parse().unwrap(), Timestamp::from_millis(0)).to_bytes();
+        String::from_utf8(built.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_failure_says_which_address_and_why_and_returns_the_message() {
+        let failed = Outcome::Failed(Status::new(550, (5, 1, 1), "no such user"));
+        let text = build(&message("<sender@a.test>"), &failed, "Subject: x\r\n\r\nbody\r\n", 1000);
+        for line in [
+            "To: <sender@a.test>",
+            "Reporting-MTA: dns; mta.test",
+            "Final-Recipient: rfc822; rcpt@b.test",
+            "Action: failed",
+            "Status: 5.1.1",
+            "Remote-MTA: dns; mx.b.test",
+            "Diagnostic-Code: smtp; 550 5.1.1 no such user",
+            "Content-Type: message/rfc822",
+            "body",
+        ] {
+            assert!(text.contains(&format!("\r\n{line}\r\n")), "{line} in\n{text}");
+        }
+        assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "no bare CR or LF");
+        let short = build(&message("<sender@a.test>"), &failed, "Subject: x\r\n\r\nbody\r\n", 15);
+        assert!(short.contains("text/rfc822-headers") && !short.contains("body"));
+    }
+
+    #[test]
+    fn the_sender_hears_only_what_it_asked_for_and_nobody_behind_a_null_reverse_path() {
+        let status = || Status::new(250, (2, 0, 0), "ok");
+        let sender: ReversePath = "<a@b.test>".parse().unwrap();
+        let plain = recipient();
+        assert!(is_wanted(&sender, &plain, &Outcome::Failed(status()), false));
+        assert!(is_wanted(&sender, &plain, &Outcome::Delayed(status()), false));
+        assert!(!is_wanted(&sender, &plain, &Outcome::Relayed(status()), false));
+        assert!(!is_wanted(&ReversePath::Null, &plain, &Outcome::Failed(status()), false));
+        let never = Recipient { notify: Notify::NEVER, ..recipient() };
+        assert!(!is_wanted(&sender, &never, &Outcome::Failed(status()), false));
+        let success = Notify { success: true, failure: false, delay: false, explicit: true };
+        let asked = Recipient { notify: success, ..recipient() };
+        assert!(is_wanted(&sender, &asked, &Outcome::Relayed(status()), false));
+        assert!(!is_wanted(&sender, &asked, &Outcome::Relayed(status()), true));
+        assert!(is_wanted(&sender, &asked, &Outcome::Delivered(status()), false));
+    }
+}

@@ -1,0 +1,150 @@
+use super::*;
+use mail::{ForwardPath, Recipient};
+
+fn limits() -> Limits {
+    Limits {
+        ready: 4,
+        attempts: 10,
+        attempts_per_destination: 8,
+        local_deliveries: 8,
+        recipients_per_transaction: 2,
+        failures_before_suspension: 2,
+        suspensions: vec![Duration::from_secs(10), Duration::from_secs(60)],
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+fn delivery(number: u64, recipient: u16, destination: &str) -> Delivery {
+    Delivery {
+        key: RecipientKey { id: QueueId { shard: 0, lane: (number % 2) as u8, number }, number: recipient },
+        recipient: Recipient::from("<a@b.test>".parse::<ForwardPath>().unwrap()),
+        destination: destination.into(),
+        attempts: 0,
+        next_attempt_at: None,
+        expires_at: at(1000),
+        delay_notice_at: None,
+    }
+}
+
+fn job(number: u64, recipients: u16, destination: &str) -> Job {
+    let deliveries: Vec<_> = (0..recipients).map(|r| delivery(number, r, destination)).collect();
+    Job { id: deliveries[0].key.id, destination: destination.into(), deliveries, message: None }
+}
+
+fn drain(scheduler: &mut Scheduler, now: Timestamp) -> Vec<(String, u64)> {
+    std::iter::from_fn(|| scheduler.next(now)).map(|j| (j.destination.to_string(), j.id.number)).collect()
+}
+
+#[test]
+fn destinations_take_turns() {
+    let mut scheduler = Scheduler::new(limits());
+    for number in 0..3 {
+        assert!(scheduler.offer(job(number, 1, "a"), at(0)).is_none());
+    }
+    assert!(scheduler.offer(job(9, 1, "b"), at(0)).is_none());
+    let order: Vec<_> = drain(&mut scheduler, at(0)).into_iter().map(|(d, _)| d).collect();
+    assert_eq!(order, ["a", "b", "a", "a"]);
+}
+
+#[test]
+fn many_recipients_make_several_transactions_and_a_full_lineup_gives_back() {
+    let mut scheduler = Scheduler::new(limits());
+    assert!(scheduler.offer(job(1, 5, "a"), at(0)).is_none());
+    assert_eq!(scheduler.ready(), 3);
+    assert!(scheduler.offer(job(2, 1, "a"), at(0)).is_none());
+    assert!(scheduler.offer(job(3, 1, "a"), at(0)).is_some());
+}
+
+#[test]
+fn a_recipient_in_memory_is_not_lined_up_twice() {
+    let mut scheduler = Scheduler::new(limits());
+    assert!(scheduler.offer(job(1, 1, "a"), at(0)).is_none());
+    let started = scheduler.next(at(0)).unwrap();
+    assert!(scheduler.offer(job(1, 1, "a"), at(0)).is_none());
+    assert_eq!(scheduler.ready(), 0);
+    scheduler.release(&started.destination, Verdict::Answered, at(0));
+    scheduler.settle(started.deliveries.iter().map(|d| &d.key));
+    assert!(scheduler.offer(job(1, 1, "a"), at(0)).is_none());
+    assert_eq!(scheduler.ready(), 1);
+}
+
+#[test]
+fn silence_suspends_a_destination_and_one_probe_opens_it() {
+    let mut scheduler = Scheduler::new(limits());
+    for number in 0..4 {
+        scheduler.offer(job(number, 1, "a"), at(0));
+    }
+    for _ in 0..2 {
+        let started = scheduler.next(at(0)).unwrap();
+        scheduler.release(&started.destination, Verdict::Silent, at(0));
+    }
+    assert!(scheduler.next(at(5)).is_none());
+    assert_eq!(scheduler.wake_at(), Some(at(10)));
+    assert!(scheduler.loads(at(10)).is_empty());
+    let probe = scheduler.next(at(10)).unwrap();
+    assert!(scheduler.next(at(10)).is_none(), "one probe alone");
+    scheduler.release(&probe.destination, Verdict::Silent, at(10));
+    assert_eq!(scheduler.wake_at(), Some(at(70)));
+    scheduler.loads(at(70));
+    let probe = scheduler.next(at(70)).unwrap();
+    scheduler.release(&probe.destination, Verdict::Answered, at(70));
+    assert!(scheduler.next(at(70)).is_none(), "all four were tried");
+    assert_eq!(scheduler.wake_at(), None);
+}
+
+#[test]
+fn stored_work_is_loaded_when_due_and_while_there_is_room() {
+    let mut scheduler = Scheduler::new(limits());
+    let a: Arc<str> = "a".into();
+    scheduler.stored(&a, at(5), at(0));
+    assert_eq!((scheduler.wake_at(), scheduler.loads(at(4))), (Some(at(5)), vec![]));
+    assert_eq!(scheduler.loads(at(5)), [LoadRequest { destination: a.clone(), rows: 4 }]);
+    assert!(scheduler.loads(at(6)).is_empty(), "one load at a time");
+    scheduler.loaded(
+        &a,
+        vec![delivery(1, 0, "a"), delivery(1, 1, "a"), delivery(2, 0, "a")],
+        Some(at(9)),
+        at(6),
+    );
+    assert_eq!(drain(&mut scheduler, at(6)).len(), 2);
+    assert_eq!(scheduler.wake_at(), Some(at(9)));
+}
+
+#[test]
+fn work_that_arrives_while_a_load_runs_is_not_forgotten() {
+    let mut scheduler = Scheduler::new(limits());
+    let a: Arc<str> = "a".into();
+    scheduler.stored(&a, at(5), at(0));
+    scheduler.loads(at(5));
+    scheduler.stored(&a, at(7), at(5));
+    scheduler.loaded(&a, vec![], None, at(5));
+    assert_eq!(scheduler.wake_at(), Some(at(7)));
+}
+
+#[test]
+fn a_lost_lane_leaves_memory_and_expired_jobs_come_out() {
+    let mut scheduler = Scheduler::new(limits());
+    for number in 0..4 {
+        scheduler.offer(job(number, 1, "a"), at(0));
+    }
+    scheduler.forget_lane(1);
+    assert_eq!(scheduler.ready(), 2);
+    for _ in 0..2 {
+        let started = scheduler.next(at(0)).unwrap();
+        scheduler.release(&started.destination, Verdict::Silent, at(0));
+        scheduler.offer(job(started.id.number + 10, 1, "a"), at(0));
+    }
+    assert!(scheduler.expired(at(9)).is_empty());
+    let mut late = Scheduler::new(Limits { suspensions: vec![Duration::from_secs(5000)], ..limits() });
+    for number in 0..3 {
+        late.offer(job(number, 1, "a"), at(0));
+    }
+    for _ in 0..2 {
+        let started = late.next(at(0)).unwrap();
+        late.release(&started.destination, Verdict::Silent, at(0));
+    }
+    assert_eq!(late.expired(at(1000)).len(), 1);
+}
