@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,6 +26,9 @@ use crate::tls::ServerTls;
 /// How long accepting pauses after an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
 /// How a listener comes to TLS.
 #[derive(Debug, Clone)]
 pub enum TlsMode {
@@ -35,6 +38,18 @@ pub enum TlsMode {
     StartTls(Arc<ServerTls>),
     /// At once (RFC 8314 3.3).
     Implicit(Arc<ServerTls>),
+}
+
+/// Binds a listener whose backlog takes bursts: a peer that is not accepted at once comes back only after a second.
+///
+/// # Errors
+/// When the address is not ours or taken.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the last sessions' TIME_WAIT.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves a listener until `shutdown`, then refuses new peers by closing the listener, tells the sessions that wait for a
