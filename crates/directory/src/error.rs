@@ -14,7 +14,7 @@ pub enum Error {
     Busy,
     /// The schema is missing or older than this program.
     #[error(
-        "the directory's database lacks its tables or some of their changes; run `postrider migrate` first"
+        "the directory's database lacks its tables or some of their changes; run `postrider migrate` or `mda migrate` first"
     )]
     NotMigrated,
     /// The schema could not be brought up to date.

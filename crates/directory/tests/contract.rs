@@ -386,3 +386,25 @@ async fn a_burst_of_the_same_login_is_hashed_about_once() {
     // Far below what 200 hashes would take, far above what a few take.
     tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_will_never_take_us_is_told_from_one_that_is_away() {
+    let postgres = Database::postgres().await;
+    let unknown = postgres.url().replace("/test", "/unknown");
+    let refused = Directory::open(Settings { url: unknown, ..Settings::default() }).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused(_)), "{refused:?}");
+    let away = "postgres://user@127.0.0.1:1/directory".to_owned();
+    let away = Directory::open(Settings { url: away, ..Settings::default() }).await.unwrap_err();
+    assert!(matches!(away, Error::Unavailable(_)), "{away:?}");
+    let nowhere = Directory::migrate("sqlite:/proc/none/directory.db").await.unwrap_err();
+    assert!(matches!(nowhere, Error::Refused(_)), "{nowhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let database = Database::sqlite().await;
+    populated(&database).await;
+    let file = database.url().strip_prefix("sqlite:").unwrap();
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+}

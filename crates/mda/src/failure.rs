@@ -71,3 +71,36 @@ pub(crate) fn not_read(error: &io::Error) -> protocol::Error {
     tracing::warn!(%error, "a mailbox could not be read");
     protocol::Error::new(ErrorKind::Unavailable, "the mailbox cannot be read now")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_with_the_disk_waits_and_says_which() {
+        let id = QueueId { shard: 0, lane: 0, number: 1 };
+        for (kind, expected) in [
+            (io::ErrorKind::StorageFull, "452 4.3.1 the disk of the mailboxes is full"),
+            (io::ErrorKind::QuotaExceeded, "452 4.2.2 the mailbox is full"),
+            (io::ErrorKind::PermissionDenied, "451 4.3.0 the mailbox cannot be written to now"),
+        ] {
+            let outcome = not_written(id, &ForwardPath::Postmaster, &kind.into());
+            assert!(
+                matches!(&outcome, Outcome::Delayed(status) if status.to_string() == expected),
+                "{outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_crowd_fails_and_a_database_that_is_away_delays() {
+        let id = QueueId { shard: 0, lane: 0, number: 1 };
+        let crowd = directory::Error::TooManyMembers("all@example.org".to_owned());
+        let outcome = not_resolved(id, &ForwardPath::Postmaster, &crowd);
+        assert_eq!(outcome.status().enhanced.to_string(), "5.2.4");
+        let outcome = not_resolved(id, &ForwardPath::Postmaster, &directory::Error::Busy);
+        assert_eq!(outcome.status().to_string(), "451 4.3.0 the directory cannot be asked now");
+        assert_eq!(to_agent(&directory::Error::Busy).kind, ErrorKind::Overloaded);
+        assert_eq!(to_agent(&directory::Error::Corrupt("domain")).kind, ErrorKind::Internal);
+    }
+}

@@ -14,7 +14,7 @@ mod metrics;
 mod start;
 
 pub use config::{Config, DirectorySettings, Listen, Settings};
-pub use start::{Mda, run};
+pub use start::{MIGRATE, Mda, run};
 
 /// What `mda --help` says.
 pub const ABOUT: &str = "The mail delivery agent: knows accounts and aliases, and delivers into mailboxes";

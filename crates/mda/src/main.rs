@@ -1,5 +1,5 @@
 //! The mail delivery agent's program.
 
 fn main() -> std::process::ExitCode {
-    service::main("mda", mda::ABOUT, mda::run)
+    service::main_with("mda", mda::ABOUT, &[mda::MIGRATE], mda::run)
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::Directory;
-use service::Context;
 use service::clock::Clock;
 use service::config::ConfigError;
 use service::exit::{Code, Stop};
 use service::health::Condition;
+use service::{Context, Task};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{Config, Settings};
@@ -30,6 +30,13 @@ const UNFINISHED_AGE: Duration = Duration::from_secs(36 * 3600);
 /// How long to wait for a directory that is not there at the start: at first, and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// `mda migrate`: brings the directory's schema up to date.
+pub const MIGRATE: Task<Config> = Task {
+    name: "migrate",
+    about: "Bring the directory's tables up to date, making them where there are none, and end",
+    work: |config| Box::pin(migrate(config)),
+};
 
 /// The agent's parts, for whoever lives in the same process.
 pub struct Mda {
@@ -188,6 +195,15 @@ async fn open_directory(
             () = context.shutdown.begun() => anyhow::bail!("stopped while waiting for the directory"),
         }
     }
+}
+
+async fn migrate(config: Config) -> anyhow::Result<()> {
+    Directory::migrate(config.directory.url.expose()).await.map_err(|error| match error {
+        error @ (directory::Error::Unavailable(_) | directory::Error::Migration(_)) => {
+            Stop::new(Code::Unavailable, error).into()
+        }
+        error => ConfigError::invalid("directory.url", error.to_string()).into(),
+    })
 }
 
 /// Makes the folder of all mailboxes, and sees that mail can be written there before any is taken.

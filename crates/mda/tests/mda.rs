@@ -270,3 +270,30 @@ async fn administrators_hear_what_was_wrong() {
     assert_eq!(admin.accounts(None).await.unwrap().len(), 2);
     assert_eq!(admin.domains().await.unwrap(), [domain("example.org")]);
 }
+
+#[test]
+fn the_program_makes_its_tables_once_and_checks_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("directory.url=sqlite:{}", folder.path().join("new/directory.db").display());
+    let mda = |arguments: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_mda"));
+        let output = program.env_clear().args(arguments).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), text)
+    };
+    for _ in 0..2 {
+        assert_eq!(mda(&["migrate", "--set", &url]), (Some(0), String::new()));
+    }
+    let (code, said) = mda(&["--check", "--set", "directory.postmaster=ops@example.org"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("postmaster = \"ops@example.org\""), "{said}");
+    for (arguments, expected) in [
+        (&["migrate"][..], "mda: directory.url: write where the directory is stored"),
+        (&["migrate", "--set", "directory.urk=x"], "\"url\""),
+        (&["--set", "mda.concurrent_deliveries=0"], "mda: mda.concurrent_deliveries: at least 1"),
+    ] {
+        let (code, said) = mda(arguments);
+        assert_eq!(code, Some(78), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}

@@ -18,4 +18,4 @@ pub mod shutdown;
 pub mod telemetry;
 
 pub use host::Context;
-pub use program::{Options, block_on, main};
+pub use program::{Options, Task, Work, block_on, main, main_with};

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use clap::{Args, Command, FromArgMatches, Subcommand};
 
 use crate::config::{ConfigError, Settings, Source, print};
 use crate::exit::{self, Code};
@@ -60,9 +61,33 @@ enum Verb {
     },
 }
 
+/// A verb of an agent's own: work that is done once, with the agent's configuration and without the life of a process
+/// around it.
+pub struct Task<T> {
+    /// The verb.
+    pub name: &'static str,
+    /// What `--help` says of it.
+    pub about: &'static str,
+    /// The work.
+    pub work: fn(T) -> Work,
+}
+
+/// Work under way.
+pub type Work = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+
 /// The whole of an agent's `main`: reads the command line and the configuration into `T`, and runs what `start` makes of it
 /// until it ends (see [`crate::host::run`]). Exit codes after `sysexits.h`.
 pub fn main<T, F, S>(program: &'static str, about: &'static str, start: F) -> ExitCode
+where
+    T: Settings,
+    F: FnOnce(T, Context) -> S,
+    S: Future<Output = anyhow::Result<()>>,
+{
+    main_with(program, about, &[], start)
+}
+
+/// As [`main`], for an agent that has verbs of its own.
+pub fn main_with<T, F, S>(program: &'static str, about: &'static str, tasks: &[Task<T>], start: F) -> ExitCode
 where
     T: Settings,
     F: FnOnce(T, Context) -> S,
@@ -72,21 +97,27 @@ where
     let command = CommandLine::augment_args(Command::new(program))
         .about(about)
         .long_about(about)
-        .version(env!("CARGO_PKG_VERSION"));
-    let command_line =
-        command.try_get_matches().and_then(|matches: ArgMatches| CommandLine::from_arg_matches(&matches));
-    let command_line = match command_line {
-        Ok(command_line) => command_line,
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommands(tasks.iter().map(|task| Command::new(task.name).about(task.about)));
+    let ended = command.try_get_matches().and_then(|matches| {
+        match tasks.iter().find(|task| matches.subcommand_name() == Some(task.name)) {
+            Some(task) => Options::from_arg_matches(&matches).map(|options| once(&options, task)),
+            None => CommandLine::from_arg_matches(&matches).map(|line| obey(program, line, start)),
+        }
+    });
+    match ended {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => exit::report(program, &error),
         Err(error) => {
             // Help and version come this way too. If they cannot be printed there is nowhere to say so.
             let _ = error.print();
-            return if error.use_stderr() { Code::Usage.into() } else { ExitCode::SUCCESS };
+            if error.use_stderr() { Code::Usage.into() } else { ExitCode::SUCCESS }
         }
-    };
-    match obey(program, command_line, start) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::report(program, &error),
     }
+}
+
+fn once<T: Settings>(options: &Options, task: &Task<T>) -> anyhow::Result<()> {
+    block_on((task.work)(T::read(&options.source())?))?
 }
 
 fn obey<T, F, S>(program: &'static str, command_line: CommandLine, start: F) -> anyhow::Result<()>

@@ -1,5 +1,8 @@
 //! Opens the storage that a URL names, and brings its schema up to date.
 
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -100,8 +103,8 @@ fn pool<D: Database>(connections: u32) -> PoolOptions<D> {
 
 fn sqlite_options(url: &str, create: bool) -> Result<SqliteConnectOptions, Error> {
     let options = SqliteConnectOptions::from_str(url).map_err(|error| unusable(&error))?;
-    if create && let Some(folder) = options.get_filename().parent() {
-        make_folder(folder)?;
+    if create {
+        make_file(options.get_filename()).map_err(|error| Error::Refused(sqlx::Error::Io(error)))?;
     }
     Ok(options
         .create_if_missing(create)
@@ -111,9 +114,10 @@ fn sqlite_options(url: &str, create: bool) -> Result<SqliteConnectOptions, Error
         .foreign_keys(true))
 }
 
-/// Password hashes lie in the folder: only its owner may look into one that is made here.
-fn make_folder(folder: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| Error::Refused(sqlx::Error::Io(error)))
+/// Password hashes lie in the file: only its owner may read what is made here. An empty file is an empty database.
+fn make_file(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
