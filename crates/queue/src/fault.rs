@@ -57,11 +57,6 @@ impl Fault {
         }
     }
 
-    /// For calls that change nothing.
-    pub(crate) fn reading(error: &sqlx::Error) -> Self {
-        Self::new(error, Stage::Revocable)
-    }
-
     pub(crate) fn corrupt(detail: impl std::fmt::Display) -> Self {
         Self::Corrupt(detail.to_string().into())
     }
@@ -69,6 +64,13 @@ impl Fault {
     /// Whether the data of the call is at fault, and not the storage.
     pub(crate) fn blames_data(&self) -> bool {
         matches!(self, Self::Data(_) | Self::Conflict(_))
+    }
+}
+
+/// For calls that change nothing, and for all before a commit.
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::new(&error, Stage::Revocable)
     }
 }
 
@@ -118,6 +120,6 @@ mod tests {
     fn a_closed_connection_is_lost_only_at_the_commit() {
         let error = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
         assert!(matches!(Fault::new(&error, Stage::Committing), Fault::Lost(_)));
-        assert!(matches!(Fault::reading(&error), Fault::Refused(_)));
+        assert!(matches!(Fault::from(error), Fault::Refused(_)));
     }
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
+use tokio::time::Instant;
+
+use crate::store::Statement;
 
 /// The instruments; a clone counts into the same ones.
 #[derive(Clone)]
@@ -11,6 +15,7 @@ pub(crate) struct Metrics {
     messages: Histogram<u64>,
     reports: Histogram<u64>,
     failures: Counter<u64>,
+    statements: Histogram<f64>,
 }
 
 impl Metrics {
@@ -34,6 +39,11 @@ impl Metrics {
                 .u64_counter("queue.commit.failures")
                 .with_description("Group commits that failed")
                 .build(),
+            statements: meter
+                .f64_histogram("queue.statement.duration")
+                .with_unit("s")
+                .with_description("How long a statement took, by its name")
+                .build(),
         }
     }
 
@@ -41,6 +51,16 @@ impl Metrics {
         self.duration.record(took.as_secs_f64(), &[]);
         self.messages.record(u64::try_from(messages).unwrap_or(u64::MAX), &[]);
         self.reports.record(u64::try_from(reports).unwrap_or(u64::MAX), &[]);
+    }
+
+    /// Runs a statement and records how long it took under its name.
+    pub(crate) async fn timed<T>(&self, statement: Statement, run: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let answer = run.await;
+        let took = started.elapsed();
+        tracing::trace!(statement = statement.name, ?took, "statement");
+        self.statements.record(took.as_secs_f64(), &[KeyValue::new("statement", statement.name)]);
+        answer
     }
 
     pub(crate) fn failed(&self) {

@@ -60,12 +60,12 @@ impl Queue {
     /// # Errors
     /// When the storage cannot be reached, is another's (SQLite), or lacks migrations.
     pub async fn open(settings: Settings, now: Now) -> Result<Self, OpenError> {
-        let store = crate::open_store(&settings).await?;
+        let metrics = Metrics::new();
+        let store = crate::open_store(&settings, metrics.clone()).await?;
         let me = Uuid::new_v4();
         store.register(me).await.map_err(|fault| OpenError::Register(format!("{fault:?}")))?;
         let lanes = Arc::new(LaneTable::new());
         let (mut senders, mut writers) = (Vec::new(), Vec::new());
-        let metrics = Metrics::new();
         for _ in 0..store.writers() {
             let (sender, work) = mpsc::channel(settings.waiting_at_most.max(1));
             senders.push(sender);

@@ -1,9 +1,6 @@
 -- The same tables as on Postgres, with one lane and without leases: the lock file says who owns the queue.
 -- Times are milliseconds since 1970, UTC.
 
-CREATE TABLE lane (lane_id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL DEFAULT 0) STRICT;
-INSERT INTO lane (lane_id) VALUES (0);
-
 -- One row per message with a pending recipient; a void one keeps an id from ever being accepted.
 CREATE TABLE message (
     lane_id INTEGER NOT NULL,

@@ -1,136 +1,181 @@
-//! A Postgres server of a test binary's own, from the programs that the system has installed. Included by `#[path]` in
-//! several packages, so it stands on the standard library alone. Its data lies under a temporary folder and it listens on
-//! a socket in there, on no port.
-//!
-//! The server ends with the test binary, however that ends: a small shell waits for the end of its input and then stops
-//! the server and removes the data.
+//! A Postgres for tests: the installed server under a folder of its own, on a Unix socket, gone with the value or, where that is
+//! a static, with the process. Needs nothing but std, so that other packages include this file.
 
-#![allow(dead_code)] // each package uses a part of it
+// Who includes this file need not use all of it, and a test fails by panicking, its helpers too.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used)]
 
+use std::fs;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Long enough for a loaded machine; a condition is waited for, never the time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Starts the server given as arguments and ends it when told so, or when whoever holds the other end of the pipe is gone,
+/// however it went; then its files go too.
+const GUARDIAN: &str = r#"folder=$1; shift; "$@" & server=$!
+read -r word || word=gone
+kill -QUIT $server; wait $server
+[ "$word" = gone ] && cd / && rm -rf "$folder""#;
 
 /// A running server.
-pub(crate) struct Postgres {
-    programs: PathBuf,
+pub struct Postgres {
+    binaries: PathBuf,
     folder: PathBuf,
-    owner: Option<(u32, u32)>,
-    watch: Child,
+    /// Owner of the server's files where the tests run as root, which Postgres refuses.
+    user: Option<(u32, u32)>,
+    guardian: Option<Child>,
 }
 
 impl Postgres {
-    /// Makes and starts a server; blocks for about a second.
-    pub(crate) fn start() -> Self {
-        let programs = programs();
-        let owner = owner();
-        let folder = new_folder();
-        if let Some((user, group)) = owner {
-            std::os::unix::fs::chown(&folder, Some(user), Some(group)).unwrap();
+    /// Makes a cluster and starts it. Blocks for about a second.
+    pub fn start() -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let binaries = binaries();
+        let user = is_root().then(unprivileged_user);
+        // A Unix socket's path has at most 107 octets: keep it short, wherever TMPDIR points.
+        let started = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = PathBuf::from(format!("/tmp/pg-{}-{started}", std::process::id()));
+        fs::create_dir_all(folder.join("socket")).expect("the folder for Postgres is made");
+        if let Some((uid, gid)) = user {
+            for path in [folder.clone(), folder.join("socket")] {
+                std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("the folder is given away");
+            }
         }
-        let mut initdb = command(&programs, "initdb", &folder, owner);
-        run(initdb.args(["-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]));
-        let mut watch = Command::new("/bin/sh");
-        watch.args([
-            "-c",
-            r#"cat >/dev/null; "$0" -D "$1/data" -m immediate stop >/dev/null 2>&1; rm -rf "$1""#,
-        ]);
-        watch.arg(programs.join("pg_ctl")).arg(&folder).stdin(Stdio::piped());
-        as_owner(&mut watch, &folder, owner);
-        let server = Self { watch: watch.spawn().unwrap(), programs, folder, owner };
-        server.restart();
-        server
+        let mut postgres = Self { binaries, folder, user, guardian: None };
+        let made = postgres
+            .command("initdb")
+            .args([
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--no-sync",
+                "-D",
+            ])
+            .arg(postgres.data())
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        postgres.restart();
+        postgres
     }
 
-    /// The URL of the server's first database, from which a test makes one of its own.
-    pub(crate) fn url(&self) -> String {
-        format!("postgres:///postgres?host={}&user=postgres", self.folder.display())
+    /// The URL of the database `postgres`, over the socket.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@localhost/postgres?host={}", self.socket().display())
     }
 
-    /// Stops the server as a crash would: what was not synced is recovered from the log at the next start.
-    pub(crate) fn stop_immediate(&self) {
-        self.control(&["-m", "immediate", "stop"]);
+    /// The folder of the socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("socket")
     }
 
-    /// Starts the server again on the same data.
-    pub(crate) fn restart(&self) {
-        let folder = self.folder.display();
-        // Syncing is off: only the machine's own crash could lose anything, and tests come to no harm by that.
-        let options = format!("-c listen_addresses= -c fsync=off -c max_connections=400 -k {folder}");
-        self.control(&["-w", "-l", "server.log", "-o", &options, "start"]);
+    /// Stops it as a crash would: no checkpoint, no farewell to clients.
+    pub fn stop_immediate(&mut self) {
+        if let Some(mut guardian) = self.guardian.take() {
+            if let Some(mut pipe) = guardian.stdin.take() {
+                let _ = pipe.write_all(b"stop\n");
+            }
+            let _ = guardian.wait();
+        }
     }
 
-    fn control(&self, arguments: &[&str]) {
-        run(command(&self.programs, "pg_ctl", &self.folder, self.owner).args(["-D", "data"]).args(arguments));
+    /// Starts it, again after a stop.
+    pub fn restart(&mut self) {
+        self.stop_immediate();
+        let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).expect("a log");
+        let guardian = self
+            .command("sh")
+            .args(["-c", GUARDIAN, "guardian"])
+            .arg(&self.folder)
+            .arg(self.binaries.join("postgres"))
+            .arg("-D")
+            .arg(self.data())
+            .arg("-k")
+            .arg(self.socket())
+            // The kernel survives the tests: what is written to it is as good as synced, and much faster.
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("postgres runs");
+        self.guardian = Some(guardian);
+        let deadline = Instant::now() + PATIENCE;
+        while !self.is_ready() {
+            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "Postgres does not come up: {}", log());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let mut ask = self.command("pg_isready");
+        ask.args(["-q", "-U", "postgres", "-d", "postgres", "-h"]).arg(self.socket());
+        ask.status().expect("pg_isready runs").success()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// One of the server's programs, or another where it has none of that name.
+    fn command(&self, name: &str) -> Command {
+        let program = self.binaries.join(name);
+        let mut command = Command::new(if program.exists() { program } else { name.into() });
+        // Another user may not even look at the folder that the tests run in.
+        command.current_dir(&self.folder).env_remove("PGHOST").env_remove("PGDATABASE").stdin(Stdio::null());
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid).gid(gid);
+        }
+        command
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        drop(self.watch.stdin.take());
-        let _ = self.watch.wait();
+        if let Some(mut guardian) = self.guardian.take() {
+            drop(guardian.stdin.take());
+            let _ = guardian.wait();
+        }
     }
 }
 
-/// The folder of `initdb` and the rest, the newest version where there are several.
-fn programs() -> PathBuf {
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&on_path).collect();
-    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut versions: Vec<PathBuf> = installed.map(|version| version.path().join("bin")).collect();
-    versions.sort();
-    folders.extend(versions.into_iter().rev());
-    folders.into_iter().find(|folder| folder.join("initdb").is_file()).unwrap_or_else(|| {
-        panic!(
-            "these tests need PostgreSQL's server programs; install them, as in `apt-get install postgresql`"
-        )
-    })
+/// Where the server's programs are.
+fn binaries() -> PathBuf {
+    let mut places: Vec<PathBuf> = Vec::new();
+    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
+        places.extend(versions.flatten().map(|version| version.path().join("bin")));
+    }
+    // The newest first: 17 before 15.
+    places.sort();
+    places.reverse();
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    places.extend(std::env::split_paths(&paths));
+    let found =
+        places.into_iter().find(|place| place.join("initdb").exists() && place.join("postgres").exists());
+    found.expect(
+        "these tests need the Postgres server's programs (initdb, postgres): install them with \
+         `apt-get install postgresql`, or put their folder on PATH",
+    )
 }
 
-/// Who runs the server where the tests run as root, whom Postgres refuses.
-fn owner() -> Option<(u32, u32)> {
-    use std::os::unix::fs::MetadataExt;
-    let me = std::fs::metadata("/proc/self").unwrap().uid();
-    if me != 0 {
-        return None;
-    }
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+fn unprivileged_user() -> (u32, u32) {
+    let users = fs::read_to_string("/etc/passwd").expect("/etc/passwd is read");
     let ids = |name: &str| {
         let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
         let mut fields = line.split(':').skip(2);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     };
-    ids("postgres").or_else(|| ids("nobody"))
+    ids("postgres").or_else(|| ids("nobody")).expect("there is a user postgres or nobody")
 }
 
-/// Short, because the path of a socket may have no more than 107 octets.
-fn new_folder() -> PathBuf {
-    let id = std::process::id();
-    let path = (0..).map(|number| std::env::temp_dir().join(format!("pg-{id}-{number}")));
-    let made = path.take(100).find(|path| std::fs::create_dir(path).is_ok());
-    made.unwrap_or_else(|| panic!("no folder can be made in {}", std::env::temp_dir().display()))
-}
-
-fn command(programs: &Path, name: &str, folder: &Path, owner: Option<(u32, u32)>) -> Command {
-    let mut command = Command::new(programs.join(name));
-    as_owner(&mut command, folder, owner);
-    command
-}
-
-/// In the server's folder, because its user may not be able to enter ours.
-fn as_owner(command: &mut Command, folder: &Path, owner: Option<(u32, u32)>) {
-    command.current_dir(folder);
-    if let Some((user, group)) = owner {
-        command.uid(user).gid(group);
-    }
-}
-
-/// Output goes to files: a server that inherits a pipe would keep whoever reads it waiting.
-fn run(command: &mut Command) {
-    let folder = command.get_current_dir().unwrap().join("command.log");
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(&folder).unwrap();
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = std::fs::read_to_string(&folder).unwrap_or_default();
-    assert!(status.success(), "{command:?} ended with {status}:\n{said}");
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().expect("id runs");
+    output.stdout.trim_ascii() == b"0"
 }

@@ -1,0 +1,92 @@
+//! What people are shown of the queue, read from Postgres beside whoever owns it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgBindIterExt, PgPool};
+
+use super::{check_schema, options, pool};
+use crate::error::OpenError;
+use crate::fault::Fault;
+use crate::views::{
+    Ask, HistoryRow, MessageRow, PendingRow, ViewStore, history_row, message_row, pending_row,
+};
+
+/// Newest first; $1 and $2 are sought in sender and recipients, $3 and $4 are the id to go on behind.
+const LIST: &str = "
+    SELECT m.* FROM lane l CROSS JOIN LATERAL (
+        SELECT m.lane_id, m.queue_id, m.accepted_at, m.octets, m.reverse_path, m.account, m.traceparent FROM message m
+        WHERE m.lane_id = l.lane_id AND NOT m.void
+          AND ($1 = '' OR position(lower($1) IN lower(m.reverse_path)) > 0)
+          AND ($2 = '' OR EXISTS (
+                SELECT 1 FROM delivery q WHERE q.lane_id = m.lane_id AND q.queue_id = m.queue_id
+                AND position(lower($2) IN lower(q.forward_path)) > 0))
+          AND (m.queue_id, m.lane_id) < ($3, $4)
+        ORDER BY m.queue_id DESC LIMIT $5) m
+    ORDER BY m.queue_id DESC, m.lane_id DESC LIMIT $5";
+
+const PENDING: &str = "
+    SELECT q.lane_id, q.queue_id, q.rcpt_no, q.forward_path, q.destination, q.state, q.attempts, q.next_attempt_at,
+           q.expires_at, q.last_status
+    FROM unnest($1::int2[], $2::int8[]) AS u(lane_id, queue_id)
+    JOIN delivery q ON q.lane_id = u.lane_id AND q.queue_id = u.queue_id
+    ORDER BY q.lane_id, q.queue_id, q.rcpt_no";
+
+const MESSAGE: &str = "
+    SELECT lane_id, queue_id, accepted_at, octets, reverse_path, account, traceparent FROM message
+    WHERE lane_id = $1 AND queue_id = $2 AND NOT void";
+
+const HISTORY: &str = "
+    SELECT at, rcpt_no, attempt, action, forward_path, status, remote, accepted_at, octets, reverse_path, account,
+           traceparent
+    FROM history WHERE lane_id = $1 AND queue_id = $2 ORDER BY at, attempt, rcpt_no";
+
+/// Long questions of people must not hold back the cleaning of dead rows.
+const TIMEOUT: &str = "20s";
+
+pub(crate) struct PostgresViews {
+    pool: PgPool,
+}
+
+impl PostgresViews {
+    pub(crate) async fn open(url: &str) -> Result<Self, OpenError> {
+        let limits = [("statement_timeout", TIMEOUT), ("default_transaction_read_only", "on")];
+        let pool = pool(options(url)?.options(limits), 2, Duration::from_secs(5));
+        check_schema(&pool).await?;
+        Ok(Self { pool })
+    }
+}
+
+#[async_trait]
+impl ViewStore for PostgresViews {
+    async fn list(&self, ask: &Ask<'_>) -> Result<Vec<MessageRow>, Fault> {
+        let rows = sqlx::query_as(LIST)
+            .bind(ask.sender)
+            .bind(ask.recipient)
+            .bind(ask.before.0)
+            .bind(ask.before.1)
+            .bind(i64::from(ask.limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(message_row::<i16>).collect()
+    }
+
+    async fn pending(&self, keys: &[(u8, i64)]) -> Result<Vec<PendingRow>, Fault> {
+        let rows = sqlx::query_as(PENDING)
+            .bind(keys.iter().map(|(lane, _)| i16::from(*lane)).bind_iter())
+            .bind(keys.iter().map(|(_, number)| *number).bind_iter())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(pending_row::<i16>).collect()
+    }
+
+    async fn message(&self, (lane, number): (u8, i64)) -> Result<Option<MessageRow>, Fault> {
+        let row = sqlx::query_as(MESSAGE).bind(i16::from(lane)).bind(number).fetch_optional(&self.pool).await;
+        row?.map(message_row::<i16>).transpose()
+    }
+
+    async fn history(&self, key: (u8, i64)) -> Result<Vec<HistoryRow>, Fault> {
+        let rows = sqlx::query_as(HISTORY).bind(i16::from(key.0)).bind(key.1).fetch_all(&self.pool).await;
+        Ok(rows?.into_iter().map(|columns| history_row(key, columns)).collect())
+    }
+}

@@ -1,0 +1,181 @@
+//! Questions to SQLite about what waits, and the few changes that do not ride in a group commit.
+
+use mail::{QueueId, Timestamp, TraceContext};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::statements::{
+    BACKLOG, DEPTH, DUE, EXPIRED, FRESH, LOOK_UP, MESSAGE, PARK, SWEEP_HISTORY, SWEEP_MESSAGES, VOID,
+};
+use super::{LANE, SqliteStore};
+use crate::fault::{Fault, Stage};
+use crate::model::{Backlog, Delivery, Depth, Message, RecipientKey};
+use crate::prepare::{DeliveryRow, lane_number, stored_number};
+use crate::store::{DuePage, Retention};
+
+/// Reads the columns that every load of recipients selects.
+fn delivery(row: &SqliteRow) -> Result<Delivery, Fault> {
+    let read = || -> Result<_, sqlx::Error> {
+        Ok((
+            row.try_get::<i64, _>(0)?,
+            DeliveryRow {
+                lane: 0,
+                number: row.try_get(1)?,
+                recipient: row.try_get(2)?,
+                destination: row.try_get(3)?,
+                attempts: row.try_get(4)?,
+                next_attempt_at: row.try_get(5)?,
+                expires_at: row.try_get(6)?,
+                delay_notice_at: row.try_get(7)?,
+                notify: row.try_get(8)?,
+                forward_path: row.try_get(9)?,
+                original: row.try_get(10)?,
+            },
+        ))
+    };
+    let (lane, row) = read()?;
+    DeliveryRow { lane: lane_number(lane)?, ..row }.try_into()
+}
+
+fn deliveries(rows: &[SqliteRow]) -> Result<Vec<Delivery>, Fault> {
+    rows.iter().map(delivery).collect()
+}
+
+impl SqliteStore {
+    pub(super) async fn load_fresh(
+        &self,
+        lane: u8,
+        after: Option<RecipientKey>,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, Fault> {
+        let (number, recipient) = match after {
+            Some(key) => (stored_number(key.id)?, i64::from(key.number)),
+            None => (-1, -1),
+        };
+        let load = sqlx::query(FRESH.sql)
+            .bind(i64::from(lane))
+            .bind(number)
+            .bind(recipient)
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers);
+        deliveries(&self.metrics.timed(FRESH, load).await?)
+    }
+
+    pub(super) async fn load_backlog(&self, lane: u8) -> Result<Vec<Backlog>, Fault> {
+        let load = sqlx::query_as::<_, (String, i64, i64)>(BACKLOG.sql)
+            .bind(i64::from(lane))
+            .fetch_all(&self.readers);
+        let rows = self.metrics.timed(BACKLOG, load).await?;
+        rows.into_iter()
+            .map(|(destination, earliest, count)| {
+                Ok(Backlog {
+                    destination: destination.into(),
+                    earliest: Timestamp::from_millis(earliest),
+                    count: u64::try_from(count).map_err(Fault::corrupt)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn load_due(&self, page: &DuePage<'_>) -> Result<Vec<Delivery>, Fault> {
+        let (time, number, recipient) = match page.after {
+            Some(after) => {
+                (after.next_attempt_at.as_millis(), stored_number(after.key.id)?, i64::from(after.key.number))
+            }
+            None => (i64::MIN, -1, -1),
+        };
+        let load = sqlx::query(DUE.sql)
+            .bind(i64::from(LANE))
+            .bind(page.destination)
+            .bind(page.now.as_millis())
+            .bind(time)
+            .bind(number)
+            .bind(recipient)
+            .bind(i64::from(page.per_lane))
+            .fetch_all(&self.readers);
+        deliveries(&self.metrics.timed(DUE, load).await?)
+    }
+
+    pub(super) async fn load_expired(
+        &self,
+        lane: u8,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, Fault> {
+        let load = sqlx::query(EXPIRED.sql)
+            .bind(i64::from(lane))
+            .bind(now.as_millis())
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers);
+        deliveries(&self.metrics.timed(EXPIRED, load).await?)
+    }
+
+    pub(super) async fn load_message(&self, id: QueueId) -> Result<Option<Message>, Fault> {
+        let load = sqlx::query_as::<_, (i64, i64, String, String, Vec<u8>)>(MESSAGE.sql)
+            .bind(i64::from(id.lane))
+            .bind(stored_number(id)?)
+            .fetch_optional(&self.readers);
+        let row = self.metrics.timed(MESSAGE, load).await?;
+        row.map(|(accepted_at, octets, traceparent, tracestate, envelope)| {
+            Ok(Message {
+                id,
+                accepted_at: Timestamp::from_millis(accepted_at),
+                envelope: serde_json::from_slice(&envelope).map_err(Fault::corrupt)?,
+                trace: TraceContext { traceparent, tracestate },
+                size: u64::try_from(octets).map_err(Fault::corrupt)?,
+            })
+        })
+        .transpose()
+    }
+
+    pub(super) async fn load_depth(&self) -> Result<Depth, Fault> {
+        let load = sqlx::query_as::<_, (i64, i64, Option<i64>)>(DEPTH.sql).fetch_one(&self.readers);
+        let (fresh, deferred, oldest) = self.metrics.timed(DEPTH, load).await?;
+        Ok(Depth {
+            fresh: u64::try_from(fresh).map_err(Fault::corrupt)?,
+            deferred: u64::try_from(deferred).map_err(Fault::corrupt)?,
+            oldest_due: oldest.map(Timestamp::from_millis),
+        })
+    }
+
+    pub(super) async fn accepted_or_void(&self, id: QueueId, now: Timestamp) -> Result<bool, Fault> {
+        let (lane, number) = (i64::from(id.lane), stored_number(id)?);
+        let mut guard = self.writer.lock().await?;
+        let Some(connection) = guard.as_mut() else {
+            return Err(Fault::Refused("no connection".into()));
+        };
+        let void = sqlx::query(VOID.sql).bind(lane).bind(number).bind(now.as_millis());
+        self.metrics.timed(VOID, void.execute(&mut *connection)).await?;
+        let look_up = sqlx::query_scalar::<_, i64>(LOOK_UP.sql).bind(lane).bind(number);
+        let found = self.metrics.timed(LOOK_UP, look_up.fetch_optional(connection)).await?;
+        Ok(found == Some(0))
+    }
+
+    pub(super) async fn park_fresh(&self, keys: &[RecipientKey], at: Timestamp) -> Result<u64, Fault> {
+        let rows: Vec<_> = keys.iter().map(|key| (key.id.lane, key.id.number, key.number)).collect();
+        let rows = serde_json::to_string(&rows).map_err(Fault::corrupt)?;
+        let mut guard = self.writer.lock().await?;
+        let Some(connection) = guard.as_mut() else {
+            return Err(Fault::Refused("no connection".into()));
+        };
+        let park = sqlx::query(PARK.sql).bind(rows).bind(at.as_millis()).execute(connection);
+        let parked = self.metrics.timed(PARK, park).await;
+        Ok(parked.map_err(|error| Fault::new(&error, Stage::Committing))?.rows_affected())
+    }
+
+    pub(super) async fn delete_old(&self, lane: u8, before: Retention) -> Result<u64, Fault> {
+        let mut guard = self.writer.lock().await?;
+        let Some(connection) = guard.as_mut() else {
+            return Err(Fault::Refused("no connection".into()));
+        };
+        let history = sqlx::query(SWEEP_HISTORY.sql)
+            .bind(i64::from(lane))
+            .bind(before.history)
+            .bind(i64::from(before.limit))
+            .execute(&mut *connection);
+        let history = self.metrics.timed(SWEEP_HISTORY, history).await?.rows_affected();
+        let orphans = sqlx::query(SWEEP_MESSAGES.sql).bind(i64::from(lane)).bind(before.orphans);
+        self.metrics.timed(SWEEP_MESSAGES, orphans.execute(connection)).await?;
+        Ok(history)
+    }
+}

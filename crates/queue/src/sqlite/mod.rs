@@ -1,0 +1,262 @@
+//! The queue on SQLite: one process owns the file, which has one lane. A lock file beside it says who; nothing is fenced, for
+//! nobody else can write. One connection writes, others read beside it (write-ahead log).
+
+mod commit;
+mod content;
+mod load;
+mod statements;
+pub(crate) mod views;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use async_trait::async_trait;
+use mail::{Content, QueueId, Timestamp};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use crate::error::OpenError;
+use crate::fault::{Fault, Stage};
+use crate::metrics::Metrics;
+use crate::model::{Backlog, Delivery, Depth, LaneGrant, Message, RecipientKey};
+use crate::prepare::PreparedMessage;
+use crate::settings::Settings;
+use crate::store::{Committer, DuePage, Retention, Standing, Store};
+
+/// The schema that this program needs.
+const SCHEMA: i64 = 1;
+const MIGRATIONS: &str = "queue_migration";
+/// The only lane.
+const LANE: u8 = 0;
+const PAGE: u32 = 16 * 1024;
+
+/// See the module.
+pub(crate) struct SqliteStore {
+    writer: Arc<Writing>,
+    readers: SqlitePool,
+    metrics: Metrics,
+    held: AtomicBool,
+    epoch: AtomicI64,
+    /// Locked as long as it is open.
+    lock: Mutex<Option<File>>,
+}
+
+/// The one connection that writes: for commits, and between them for whatever else changes something.
+pub(crate) struct Writing {
+    options: SqliteConnectOptions,
+    connection: Mutex<Option<SqliteConnection>>,
+}
+
+impl SqliteStore {
+    pub(crate) async fn open(path: &Path, settings: &Settings, metrics: Metrics) -> Result<Self, OpenError> {
+        if !path.exists() {
+            return Err(OpenError::Schema { found: 0, needed: SCHEMA });
+        }
+        let lock = lock(path)?;
+        let options = options(path);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(u32::from(settings.readers.max(1)))
+            .acquire_timeout(settings.connect_timeout())
+            .connect_lazy_with(options.clone().create_if_missing(false).pragma("query_only", "on"));
+        check_schema(&readers).await?;
+        let writer = Arc::new(Writing { options, connection: Mutex::new(None) });
+        Ok(Self {
+            writer,
+            readers,
+            metrics,
+            held: false.into(),
+            epoch: 0.into(),
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    fn grant(&self) -> LaneGrant {
+        LaneGrant { lane: LANE, epoch: self.epoch.load(Ordering::Acquire) }
+    }
+}
+
+impl Writing {
+    /// The connection, made where there is none. Whoever leaves it broken takes it out.
+    async fn lock(&self) -> Result<MutexGuard<'_, Option<SqliteConnection>>, Fault> {
+        let mut guard = self.connection.lock().await;
+        if guard.is_none() {
+            *guard =
+                Some(self.options.connect().await.map_err(|error| Fault::new(&error, Stage::Revocable))?);
+        }
+        Ok(guard)
+    }
+}
+
+/// Who holds the lock owns the queue; it ends with the process, however that ends.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let lock_path = PathBuf::from(name);
+    let cannot = |source| OpenError::Folder { path: lock_path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(cannot(source)),
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .page_size(PAGE)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit is on the disk when it returns.
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", "1024")
+        .busy_timeout(std::time::Duration::from_secs(5))
+        .disable_statement_logging()
+}
+
+async fn check_schema(pool: &SqlitePool) -> Result<(), OpenError> {
+    let exists: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'queue_migration'")
+        .fetch_one(pool)
+        .await?;
+    let found: Option<i64> = if exists > 0 {
+        sqlx::query_scalar("SELECT max(version) FROM queue_migration WHERE success").fetch_one(pool).await?
+    } else {
+        None
+    };
+    match found.unwrap_or(0) {
+        found if found < SCHEMA => Err(OpenError::Schema { found, needed: SCHEMA }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the file and its folder where they are missing.
+pub(crate) async fn migrate(path: &Path) -> Result<(), OpenError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+    }
+    let mut connection = options(path).connect().await?;
+    let mut migrator = Migrator::with_migrations(vec![Migration::new(
+        1,
+        "queue".into(),
+        MigrationType::Simple,
+        include_str!("../../migrations/sqlite/0001_queue.sql").into_sql_str(),
+        false,
+    )]);
+    migrator.dangerous_set_table_name(MIGRATIONS);
+    migrator.set_ignore_missing(true);
+    migrator.run_direct(None, &mut connection, false).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn writers(&self) -> usize {
+        1
+    }
+
+    fn committer(&self) -> Box<dyn Committer> {
+        Box::new(commit::SqliteCommitter::new(Arc::clone(&self.writer), self.metrics.clone()))
+    }
+
+    fn spools(&self, _size: usize) -> bool {
+        false
+    }
+
+    async fn spool(&self, _message: &PreparedMessage) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn fresh(&self, lane: u8, after: Option<RecipientKey>, limit: u32) -> Result<Vec<Delivery>, Fault> {
+        self.load_fresh(lane, after, limit).await
+    }
+
+    async fn backlog(&self, lane: u8) -> Result<Vec<Backlog>, Fault> {
+        self.load_backlog(lane).await
+    }
+
+    async fn due(&self, page: &DuePage<'_>) -> Result<Vec<Delivery>, Fault> {
+        self.load_due(page).await
+    }
+
+    async fn expired(&self, lane: u8, now: Timestamp, limit: u32) -> Result<Vec<Delivery>, Fault> {
+        self.load_expired(lane, now, limit).await
+    }
+
+    async fn message(&self, id: QueueId) -> Result<Option<Message>, Fault> {
+        self.load_message(id).await
+    }
+
+    async fn content(&self, id: QueueId) -> Result<Option<Content>, Fault> {
+        self.load_content(id).await
+    }
+
+    async fn depth(&self, _lanes: &[u8]) -> Result<Depth, Fault> {
+        self.load_depth().await
+    }
+
+    async fn resolve(&self, id: QueueId, now: Timestamp) -> Result<bool, Fault> {
+        self.accepted_or_void(id, now).await
+    }
+
+    async fn park(&self, _grant: LaneGrant, keys: &[RecipientKey], at: Timestamp) -> Result<u64, Fault> {
+        self.park_fresh(keys, at).await
+    }
+
+    async fn sweep(&self, lane: u8, before: Retention) -> Result<u64, Fault> {
+        self.delete_old(lane, before).await
+    }
+
+    async fn register(&self, _me: Uuid) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn heartbeat(&self, _me: Uuid) -> Result<Option<Standing>, Fault> {
+        let grant = self.grant();
+        let held = self.held.load(Ordering::Acquire).then_some((grant.lane, grant.epoch));
+        Ok(Some(Standing { lanes: held.into_iter().collect(), live: 1, total: 1 }))
+    }
+
+    async fn bury(&self) -> Result<usize, Fault> {
+        Ok(0)
+    }
+
+    async fn take(&self, _me: Uuid, at_most: usize) -> Result<Vec<LaneGrant>, Fault> {
+        if at_most == 0 || self.held.swap(true, Ordering::AcqRel) {
+            return Ok(Vec::new());
+        }
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        Ok(vec![self.grant()])
+    }
+
+    async fn release(&self, _me: Uuid, lanes: &[u8]) -> Result<(), Fault> {
+        if lanes.contains(&LANE) {
+            self.held.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    async fn retire(&self, _me: Uuid) -> Result<(), Fault> {
+        self.held.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        // The last connection to close writes the log back into the file.
+        if let Some(connection) = self.writer.connection.lock().await.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the queue's file could not be closed cleanly; its log is read at the next start");
+        }
+        *self.lock.lock().await = None;
+    }
+}
