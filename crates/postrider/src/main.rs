@@ -1,1 +1,5 @@
-fn main() {}
+//! Postrider, the program for people.
+
+fn main() -> std::process::ExitCode {
+    postrider::main()
+}
