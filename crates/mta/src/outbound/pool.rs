@@ -44,14 +44,21 @@ impl Pool {
     /// A connection to this address, opened for this next hop, if one is at hand.
     #[must_use]
     pub fn take(&self, hop: &Arc<str>, address: SocketAddr) -> Option<Open> {
-        let mut idle = self.lock();
         let key = (Arc::clone(hop), address);
-        let connections = idle.get_mut(&key)?;
-        let found = connections.pop();
-        if connections.is_empty() {
-            idle.remove(&key);
+        let found = {
+            let mut idle = self.lock();
+            let connections = idle.get_mut(&key)?;
+            let found = connections.pop();
+            if connections.is_empty() {
+                idle.remove(&key);
+            }
+            found?
+        };
+        if found.since.elapsed() < self.keep {
+            return Some(found.open);
         }
-        found.filter(|idle| idle.since.elapsed() < self.keep).map(|idle| idle.open)
+        quit(found.open);
+        None
     }
 
     /// Keeps a connection for the next message, or ends it where there is no room.
