@@ -208,7 +208,8 @@ impl Connection {
 
     /// Takes a message through one transaction and returns one status for each of `recipients`, in their order (the
     /// recipients of `envelope` are not looked at). `may_commit` is asked when all but the end of the content has been
-    /// sent; where it says no, the connection is dropped and the server takes nothing.
+    /// sent; where it says no, the connection is dropped and the server takes nothing. Who drops the future before its end
+    /// drops the connection too: nobody knows where the dialogue stands then.
     ///
     /// # Errors
     /// When the connection is of no more use; no recipient has been taken then, except where the error is

@@ -136,3 +136,23 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::Stream;
+
+    /// A session that waits must be cheap: ten thousand of them are held at once. Here its task, without TLS.
+    #[test]
+    fn a_waiting_session_is_small() {
+        assert!(size_of::<Stream>() <= 128);
+        let size = size_of_future(&session);
+        assert!(size < 3 * 1024, "{size} octets");
+    }
+
+    fn size_of_future<F>(
+        _: &impl Fn(connection::Server, TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+}

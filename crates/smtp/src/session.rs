@@ -12,70 +12,31 @@
 //! ```
 //! While a question is open the session is `Asked`; after QUIT, 421 and injection it is `Closing`.
 
+mod check;
 mod lines;
+mod step;
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
-use mail::{Account, BodyType, Envelope, Origin, Recipient, ReversePath};
+use bytes::{Buf, BytesMut};
+use mail::{Account, Envelope, Origin, ReversePath};
 
 use crate::agent::SessionInfo;
 use crate::command::{Command, CommandError, MailParameters};
 use crate::data::{Decoder, Fault, Fed};
 use crate::extension::Capabilities;
 use crate::reply::{self, Reply};
-use crate::sasl::{Credentials, Exchange, Mechanism, Progress};
+use crate::sasl::{Exchange, Mechanism, Progress};
 use crate::server::Settings;
 use crate::tls::TlsInfo;
 use lines::{Line, Lines};
+
+pub use step::{Answer, Question, Step};
 
 /// Memory that a message gets first where MAIL gave no SIZE.
 const FIRST_RESERVATION: usize = 64 * 1024;
 /// Memory on top of SIZE, which is an estimate (RFC 1870 5).
 const SIZE_SLACK: usize = 4 * 1024;
-
-/// What a session needs before it can go on.
-#[derive(Debug)]
-pub enum Step {
-    /// Write the output, then add octets to the input.
-    Read,
-    /// Put the question to the agent and give the answer to [`Session::answer`].
-    Ask(Question),
-    /// Write the output, then let the TLS handshake happen and call [`Session::secured`].
-    Handshake,
-    /// Write the output, then close the connection.
-    Close,
-}
-
-/// What the protocol cannot know. What is handed out by value comes back in the [`Answer`].
-#[derive(Debug)]
-pub enum Question {
-    /// Whose credentials are these?
-    Authenticate(Credentials),
-    /// Is mail from here taken?
-    Mail(Box<Envelope>),
-    /// Is mail for this recipient taken?
-    Rcpt(Box<Envelope>, Recipient),
-    /// May the content take so many octets of memory (in all, not in addition)?
-    Reserve(usize),
-    /// Take the message.
-    Data(Box<Envelope>, Bytes),
-}
-
-/// The answer to a [`Question`], of the same name.
-#[derive(Debug)]
-pub enum Answer {
-    /// Whose they are.
-    Authenticate(Result<Account, Reply>),
-    /// Whether mail from there is taken.
-    Mail(Box<Envelope>, Result<(), Reply>),
-    /// Whether mail for the recipient is taken.
-    Rcpt(Box<Envelope>, Recipient, Result<(), Reply>),
-    /// Whether there is memory.
-    Reserve(bool),
-    /// What became of the message.
-    Data(Reply),
-}
 
 /// A mail transaction after MAIL was accepted.
 #[derive(Debug)]
@@ -314,90 +275,6 @@ impl Session {
                 None
             }
         }
-    }
-
-    /// Whether the command may come now.
-    fn check(&self, command: &Command, state: &State) -> Result<(), Reply> {
-        match (command, state) {
-            (Command::Helo(_) | Command::Ehlo(_) | Command::Rset | Command::Noop | Command::Quit, _) => {
-                Ok(())
-            }
-            (Command::Vrfy | Command::Help, _) => Ok(()),
-            (Command::Expn, _) => Err(reply::not_implemented()),
-            (_, State::Connected) => Err(reply::bad_sequence("Send HELO or EHLO first")),
-            (Command::StartTls, _) => self.check_starttls(state),
-            (Command::Auth { .. }, _) => self.check_auth(state),
-            (Command::Mail(..), State::Transaction(_)) => {
-                Err(reply::bad_sequence("MAIL was given already: send RSET to begin anew"))
-            }
-            (Command::Mail(path, parameters), _) => self.check_mail(path, parameters),
-            (Command::Rcpt(recipient), State::Transaction(transaction)) => {
-                self.check_rcpt(recipient, &transaction.envelope)
-            }
-            (Command::Data, State::Transaction(transaction))
-                if transaction.envelope.recipients.is_empty() =>
-            {
-                Err(reply::no_valid_recipients())
-            }
-            (Command::Data, State::Transaction(_)) => Ok(()),
-            (Command::Rcpt(_) | Command::Data, _) => Err(reply::bad_sequence("Send MAIL first")),
-        }
-    }
-
-    fn check_starttls(&self, state: &State) -> Result<(), Reply> {
-        if self.info.tls.is_some() {
-            return Err(reply::bad_sequence("TLS is on already"));
-        }
-        if !self.starttls {
-            return Err(reply::not_implemented());
-        }
-        match state {
-            State::Transaction(_) => Err(reply::bad_sequence("Not within a mail transaction")),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_auth(&self, state: &State) -> Result<(), Reply> {
-        if !self.settings.authentication {
-            return Err(reply::not_implemented());
-        }
-        if self.info.account.is_some() {
-            return Err(reply::bad_sequence("Authenticated already"));
-        }
-        if matches!(state, State::Transaction(_)) {
-            return Err(reply::bad_sequence("Not within a mail transaction"));
-        }
-        if self.info.tls.is_none() {
-            return Err(reply::authentication_needs_tls());
-        }
-        Ok(())
-    }
-
-    fn check_mail(&self, path: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
-        if self.settings.require_tls && self.info.tls.is_none() {
-            return Err(reply::tls_required());
-        }
-        if self.settings.require_authentication && self.info.account.is_none() {
-            return Err(reply::authentication_required());
-        }
-        if parameters.body == Some(BodyType::BinaryMime) {
-            return Err(reply::parameter_unknown());
-        }
-        if !parameters.smtputf8 && path.mailbox().is_some_and(|mailbox| !mailbox.is_ascii()) {
-            return Err(reply::sender_needs_smtputf8());
-        }
-        if parameters.size.is_some_and(|size| size > self.settings.max_size as u64) {
-            return Err(reply::too_large(self.settings.max_size));
-        }
-        Ok(())
-    }
-
-    fn check_rcpt(&self, recipient: &Recipient, envelope: &Envelope) -> Result<(), Reply> {
-        if envelope.recipients.len() >= self.settings.max_recipients {
-            return Err(reply::too_many_recipients());
-        }
-        let ascii = recipient.forward_path.mailbox().is_none_or(mail::Mailbox::is_ascii);
-        if ascii || envelope.smtputf8 { Ok(()) } else { Err(reply::recipient_needs_smtputf8()) }
     }
 
     /// Does what a checked command says.

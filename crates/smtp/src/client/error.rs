@@ -9,7 +9,7 @@ use crate::dialogue::Step;
 use crate::reply::ReplyError;
 use crate::tls::TlsError;
 
-/// Why a connection is of no more use. What a server refuses about a single recipient is no error but its
+/// Why a connection is of no more use (but for [`Error::Content`], which is the message's fault). What a server refuses about a single recipient is no error but its
 /// [`mail::Status`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -189,7 +189,7 @@ impl Connection {
         let wait = if in_data { timeouts.data } else { timeouts.command };
         let until = self.deadline.min(Instant::now() + wait);
         let input = self.session.input();
-        if input.is_empty() && input.capacity() > KEPT_BUFFER {
+        if !in_data && input.is_empty() && input.capacity() > KEPT_BUFFER {
             *input = BytesMut::new();
         }
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
@@ -248,7 +248,8 @@ fn record_refusal(span: &Span, refusal: Option<&Reply>) {
 
 async fn secure(stream: Stream, tls: &ServerTls, wait: Duration) -> io::Result<Stream> {
     let Stream::Plain(stream) = stream else { return Err(io::ErrorKind::AlreadyExists.into()) };
-    let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+    // Boxed, so that a session does not hold room for it all its life.
+    let handshake = Box::pin(TlsAcceptor::from(tls.current()).accept(stream));
     let stream = tokio::time::timeout(wait, handshake).await??;
     Ok(Stream::Tls(Box::new(stream.into())))
 }

@@ -1,0 +1,93 @@
+//! Whether a command may come now: the order of RFC 5321 4.1.4 and what the settings ask for, in one match. Changes nothing.
+
+use mail::{BodyType, Envelope, Recipient, ReversePath};
+
+use super::{Session, State};
+use crate::command::{Command, MailParameters};
+use crate::reply::{self, Reply};
+
+impl Session {
+    /// Whether the command may come now.
+    pub(super) fn check(&self, command: &Command, state: &State) -> Result<(), Reply> {
+        match (command, state) {
+            (Command::Helo(_) | Command::Ehlo(_) | Command::Rset | Command::Noop | Command::Quit, _) => {
+                Ok(())
+            }
+            (Command::Vrfy | Command::Help, _) => Ok(()),
+            (Command::Expn, _) => Err(reply::not_implemented()),
+            (_, State::Connected) => Err(reply::bad_sequence("Send HELO or EHLO first")),
+            (Command::StartTls, _) => self.check_starttls(state),
+            (Command::Auth { .. }, _) => self.check_auth(state),
+            (Command::Mail(..), State::Transaction(_)) => {
+                Err(reply::bad_sequence("MAIL was given already: send RSET to begin anew"))
+            }
+            (Command::Mail(path, parameters), _) => self.check_mail(path, parameters),
+            (Command::Rcpt(recipient), State::Transaction(transaction)) => {
+                self.check_rcpt(recipient, &transaction.envelope)
+            }
+            (Command::Data, State::Transaction(transaction))
+                if transaction.envelope.recipients.is_empty() =>
+            {
+                Err(reply::no_valid_recipients())
+            }
+            (Command::Data, State::Transaction(_)) => Ok(()),
+            (Command::Rcpt(_) | Command::Data, _) => Err(reply::bad_sequence("Send MAIL first")),
+        }
+    }
+
+    fn check_starttls(&self, state: &State) -> Result<(), Reply> {
+        if self.info.tls.is_some() {
+            return Err(reply::bad_sequence("TLS is on already"));
+        }
+        if !self.starttls {
+            return Err(reply::not_implemented());
+        }
+        match state {
+            State::Transaction(_) => Err(reply::bad_sequence("Not within a mail transaction")),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_auth(&self, state: &State) -> Result<(), Reply> {
+        if !self.settings.authentication {
+            return Err(reply::not_implemented());
+        }
+        if self.info.account.is_some() {
+            return Err(reply::bad_sequence("Authenticated already"));
+        }
+        if matches!(state, State::Transaction(_)) {
+            return Err(reply::bad_sequence("Not within a mail transaction"));
+        }
+        if self.info.tls.is_none() {
+            return Err(reply::authentication_needs_tls());
+        }
+        Ok(())
+    }
+
+    fn check_mail(&self, path: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
+        if self.settings.require_tls && self.info.tls.is_none() {
+            return Err(reply::tls_required());
+        }
+        if self.settings.require_authentication && self.info.account.is_none() {
+            return Err(reply::authentication_required());
+        }
+        if parameters.body == Some(BodyType::BinaryMime) {
+            return Err(reply::parameter_unknown());
+        }
+        if !parameters.smtputf8 && path.mailbox().is_some_and(|mailbox| !mailbox.is_ascii()) {
+            return Err(reply::sender_needs_smtputf8());
+        }
+        if parameters.size.is_some_and(|size| size > self.settings.max_size as u64) {
+            return Err(reply::too_large(self.settings.max_size));
+        }
+        Ok(())
+    }
+
+    fn check_rcpt(&self, recipient: &Recipient, envelope: &Envelope) -> Result<(), Reply> {
+        if envelope.recipients.len() >= self.settings.max_recipients {
+            return Err(reply::too_many_recipients());
+        }
+        let ascii = recipient.forward_path.mailbox().is_none_or(mail::Mailbox::is_ascii);
+        if ascii || envelope.smtputf8 { Ok(()) } else { Err(reply::recipient_needs_smtputf8()) }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a session and its driver say to each other.
+
+use bytes::Bytes;
+use mail::{Account, Envelope, Recipient};
+
+use crate::reply::Reply;
+use crate::sasl::Credentials;
+
+/// What a session needs before it can go on.
+#[derive(Debug)]
+pub enum Step {
+    /// Write the output, then add octets to the input.
+    Read,
+    /// Put the question to the agent and give the answer to [`Session::answer`](super::Session::answer).
+    Ask(Question),
+    /// Write the output, then let the TLS handshake happen and call [`Session::secured`](super::Session::secured).
+    Handshake,
+    /// Write the output, then close the connection.
+    Close,
+}
+
+/// What the protocol cannot know. What is handed out by value comes back in the [`Answer`].
+#[derive(Debug)]
+pub enum Question {
+    /// Whose credentials are these?
+    Authenticate(Credentials),
+    /// Is mail from here taken?
+    Mail(Box<Envelope>),
+    /// Is mail for this recipient taken?
+    Rcpt(Box<Envelope>, Recipient),
+    /// May the content take so many octets of memory (in all, not in addition)?
+    Reserve(usize),
+    /// Take the message.
+    Data(Box<Envelope>, Bytes),
+}
+
+/// The answer to a [`Question`], of the same name.
+#[derive(Debug)]
+pub enum Answer {
+    /// Whose they are.
+    Authenticate(Result<Account, Reply>),
+    /// Whether mail from there is taken.
+    Mail(Box<Envelope>, Result<(), Reply>),
+    /// Whether mail for the recipient is taken.
+    Rcpt(Box<Envelope>, Recipient, Result<(), Reply>),
+    /// Whether there is memory.
+    Reserve(bool),
+    /// What became of the message.
+    Data(Reply),
+}
