@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use protocol::ErrorKind;
+use queue::OpenError;
 use service::exit::{self, Code, Stop};
 
 use crate::certificates::{self, Certificates};
@@ -13,7 +14,7 @@ use crate::output::Output;
 use crate::send::{self, Send};
 use crate::settings::Place;
 use crate::up::{self, Up};
-use crate::verbs::{Done, account, alias, config, domain, mail, migrate, queue};
+use crate::verbs::{Done, account, alias, config, domain, mail, migrate, queue as queue_verb};
 
 /// A mail system: takes mail, queues it durably, and brings it to mailboxes here or to the next server.
 ///
@@ -49,7 +50,7 @@ enum Verb {
     Mail(mail::Verb),
     /// The messages that wait, and what happened to one: list, show
     #[command(subcommand)]
-    Queue(queue::Verb),
+    Queue(queue_verb::Verb),
     /// Send a message to any SMTP server, for trying things
     Send(Send),
     /// Print the configuration in force
@@ -89,7 +90,7 @@ fn obey(CommandLine { place, json, verb }: CommandLine) -> anyhow::Result<()> {
         Verb::Domain(verb) => service::block_on(domain::run(verb, &place, output))?,
         Verb::Alias(verb) => service::block_on(alias::run(verb, &place, output))?,
         Verb::Mail(verb) => service::block_on(mail::run(verb, &place, output))?,
-        Verb::Queue(verb) => service::block_on(queue::run(verb, &place, output))?,
+        Verb::Queue(verb) => service::block_on(queue_verb::run(verb, &place, output))?,
         Verb::Send(arguments) => service::block_on(send::run(&arguments, output))?,
         Verb::Config(arguments) => config::run(&arguments, &place, output),
         Verb::Migrate(arguments) => service::block_on(migrate::run(&arguments, &place, output))?,
@@ -107,12 +108,17 @@ async fn healthcheck(address: Option<SocketAddr>, place: &Place, output: Output)
     output.show(&Done::new(format!("{address} is ready.")))
 }
 
-/// What agents answer has a kind, and a kind has an exit code.
+/// Gives the errors of agents and stores the exit codes that they stand for.
 fn with_code(error: anyhow::Error) -> anyhow::Error {
     let code = match error.downcast_ref::<protocol::Error>().map(|error| error.kind) {
         Some(ErrorKind::Unavailable | ErrorKind::Overloaded) => Code::Temporary,
         Some(ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Rejected) => Code::Data,
-        _ => return error,
+        Some(ErrorKind::Unknown | ErrorKind::Internal) => return error,
+        None => match error.downcast_ref::<OpenError>() {
+            Some(OpenError::Connect(_)) => Code::Unavailable,
+            Some(OpenError::Url(_) | OpenError::InUse(_) | OpenError::Schema { .. }) => Code::Config,
+            _ => return error,
+        },
     };
     anyhow::Error::from(Stop::new(code, error))
 }

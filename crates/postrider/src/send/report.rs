@@ -59,7 +59,10 @@ impl Report {
     pub(super) fn verdict(&self) -> anyhow::Result<()> {
         let Some(first) = self.replies.iter().find(|reply| !reply.status.is_success()) else { return Ok(()) };
         let code = if first.status.is_transient() { Code::Temporary } else { Code::Data };
-        let what = format!("{} of {} recipients refused", self.refused, self.refused + self.accepted);
+        let what = match self.refused + self.accepted {
+            1 => "the recipient was refused".to_owned(),
+            all => format!("{} of {all} recipients were refused", self.refused),
+        };
         Err(Stop::new(code, anyhow::Error::msg(what)).into())
     }
 }
@@ -101,7 +104,7 @@ mod tests {
             ]);
         }
         assert_eq!((report.accepted, report.refused, report.replies.len()), (100, 100, 2));
-        assert_eq!(report.verdict().unwrap_err().to_string(), "100 of 200 recipients refused");
+        assert_eq!(report.verdict().unwrap_err().to_string(), "100 of 200 recipients were refused");
         let text = report.text(Style::default());
         assert!(
             text.starts_with("a@b.test: 250 2.0.0 queued\nc@d.test: 550 5.1.1 no such user\n100 messages"),

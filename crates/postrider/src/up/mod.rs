@@ -5,9 +5,11 @@ mod accounts;
 mod certificate;
 mod welcome;
 
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::Args;
 use mail::Domain;
 use service::Context;
@@ -49,6 +51,7 @@ pub(crate) fn run(arguments: Up, place: &Place, output: Output) -> anyhow::Resul
     if arguments.check {
         return config::show(settings, output);
     }
+    make_private(place.folder())?;
     let self_signed = certificate::ensure(place.folder(), &settings.tls, &settings.service.hostname())?;
     let host = Host {
         program: "postrider",
@@ -68,6 +71,12 @@ pub(crate) fn run(arguments: Up, place: &Place, output: Output) -> anyhow::Resul
     };
     let start = |context| Box::pin(start(settings, wanted, welcome, output, context));
     service::block_on(host::run(host, start))?
+}
+
+/// A folder that is made here is its owner's alone: it holds everybody's mail.
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("--data: cannot make the folder {}", folder.display()))
 }
 
 /// A sandbox, unless somebody has said where mail is to go.
