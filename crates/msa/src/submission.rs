@@ -61,12 +61,7 @@ impl Agent for Submissions {
     async fn mail(&self, session: &SessionInfo, envelope: &Envelope) -> Result<(), Reply> {
         let account = account(session)?;
         match envelope.reverse_path.mailbox() {
-            Some(mailbox) if !self.sender(account).owns(mailbox) => {
-                let reply = refusal::reverse_path();
-                let reverse_path = &envelope.reverse_path;
-                tracing::info!(account = %account.address, %reverse_path, %reply, "a sender was refused");
-                Err(reply)
-            }
+            Some(mailbox) if !self.sender(account).owns(mailbox) => Err(refusal::reverse_path()),
             _ => Ok(()),
         }
     }
@@ -111,9 +106,7 @@ impl Submissions {
             message_id: &message_id,
             author: envelope.reverse_path.mailbox().unwrap_or(&account.address),
         };
-        let content = complete(content, &sender, &fresh).inspect_err(|reply| {
-            tracing::info!(account = %account.address, peer = %session.peer.ip(), %reply, "a message was refused");
-        })?;
+        let content = complete(content, &sender, &fresh)?;
         let submission = Submission {
             envelope,
             content,

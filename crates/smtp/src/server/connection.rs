@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
 use super::{Agent, Reservation, SessionInfo, Settings, TlsMode};
-use crate::reply::{self, Reply};
+use crate::reply;
 use crate::session::{Answer, Question, Session, Step};
 use crate::stream::Stream;
 use crate::tls::ServerTls;
@@ -108,7 +108,12 @@ impl Connection {
                     code = field::Empty,
                 );
                 let answer = self.server.agent.mail(info, &envelope).instrument(span.clone()).await;
-                record_refusal(&span, answer.as_ref().err());
+                if let Err(refusal) = &answer {
+                    span.record("code", refusal.code());
+                    let (peer, account) = (info.peer, account_of(info));
+                    let reverse_path = &envelope.reverse_path;
+                    span.in_scope(|| tracing::info!(%peer, account, %reverse_path, reply = %refusal, "refused the sender"));
+                }
                 self.span = Some(span);
                 Answer::Mail(envelope, answer)
             }
@@ -130,7 +135,9 @@ impl Connection {
             Question::Rcpt(envelope, recipient) => {
                 let answer = agent.rcpt(info, &envelope, &recipient).await;
                 if let Err(refusal) = &answer {
-                    tracing::info!(forward_path = %recipient.forward_path, reply = %refusal, "refused a recipient");
+                    let (peer, account) = (info.peer, account_of(info));
+                    let forward_path = &recipient.forward_path;
+                    tracing::info!(%peer, account, %forward_path, reply = %refusal, "refused a recipient");
                 }
                 Answer::Rcpt(envelope, recipient, answer)
             }
@@ -144,7 +151,7 @@ impl Connection {
                 }
                 let said = agent.data(info, *envelope, content).await;
                 span.record("code", said.code());
-                tracing::info!(reply = %said, "answered the end of data");
+                tracing::info!(peer = %info.peer, account = account_of(info), reply = %said, "answered the end of data");
                 Answer::Data(said)
             }
             // Asked by `ask` already; the session takes this for the bug that it would be.
@@ -239,11 +246,9 @@ impl Connection {
     }
 }
 
-fn record_refusal(span: &Span, refusal: Option<&Reply>) {
-    if let Some(refusal) = refusal {
-        span.record("code", refusal.code());
-        span.in_scope(|| tracing::info!(reply = %refusal, "refused the sender"));
-    }
+/// For log lines, which do not carry what the span has.
+fn account_of(info: &SessionInfo) -> Option<String> {
+    info.account.as_ref().map(|account| account.address.to_string())
 }
 
 async fn secure(stream: Stream, tls: &ServerTls, wait: Duration) -> io::Result<Stream> {
