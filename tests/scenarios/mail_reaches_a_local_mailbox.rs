@@ -23,6 +23,14 @@ async fn from_everything_in_one_process() {
     assert_eq!(field(&message, "Return-Path").as_deref(), Some("<alice@example.test>"));
     assert_eq!(fields(&message, "Subject"), ["hello"]);
     assert!(field(&message, "Message-ID").is_some() && field(&message, "Date").is_some());
+    // Killed without a word and started again on the same data, it goes on where it was.
+    let before = together.submission();
+    together.agent.kill();
+    together.agent.start().await;
+    assert_eq!(together.submission(), before);
+    let mut client = Client::logged_in(together.submission(), ALICE, "secret").await;
+    assert_eq!(client.transact(ALICE, &[BOB], CONTENT).await.code, 250);
+    together.maildir(BOB).holds(2).await;
     assert!(together.agent.stop().await.success());
 }
 
