@@ -18,7 +18,7 @@ pub const PASSWORD_LIMIT: usize = 1024;
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$ZcAIKdEEgqTZIAhiJMsEpw$urh4T49fWyGALo+jybAb3W8B9pOOi9N8CbpoeziNafo";
 /// How long a check waits for its turn.
-const TURN_LIMIT: Duration = Duration::from_secs(10);
+const TURN_LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Hasher {
