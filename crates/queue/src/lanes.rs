@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::model::LaneGrant;
+use crate::store::Taken;
 
 /// 2025-01-01T00:00:00Z, where the milliseconds of a queue id begin.
 const EPOCH_MS: i64 = 1_735_689_600_000;
@@ -136,10 +137,12 @@ impl LaneTable {
         self.publish(&state);
     }
 
-    pub(crate) fn add(&self, grants: &[LaneGrant]) {
+    pub(crate) fn add(&self, taken: &[Taken]) {
         let mut state = self.state();
-        for grant in grants {
+        for Taken { grant, last } in taken {
             state.owned.insert(grant.lane, grant.epoch);
+            let known = &mut state.last[usize::from(grant.lane)];
+            *known = (*known).max(u64::try_from(*last).unwrap_or(0));
         }
         self.publish(&state);
     }
@@ -236,6 +239,14 @@ mod tests {
             assert!(id.number > last && id.lane == 7);
             last = id.number;
         }
+    }
+
+    #[test]
+    fn ids_go_on_behind_those_of_the_owner_before() {
+        let table = owning([]);
+        table.add(&[Taken { grant: LaneGrant { lane: 1, epoch: 1 }, last: 99 << SEQUENCE_BITS }]);
+        let id = table.allocate(Timestamp::from_millis(EPOCH_MS), 1).unwrap();
+        assert_eq!(id.number, (99 << SEQUENCE_BITS) + 1);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(crate) trait Store: Send + Sync {
     /// Declares instances dead whose lease ran out.
     async fn bury(&self) -> Result<usize, Fault>;
     /// Takes lanes that nobody living owns.
-    async fn take(&self, me: Uuid, at_most: usize) -> Result<Vec<LaneGrant>, Fault>;
+    async fn take(&self, me: Uuid, at_most: usize) -> Result<Vec<Taken>, Fault>;
     /// Gives lanes back.
     async fn release(&self, me: Uuid, lanes: &[u8]) -> Result<(), Fault>;
     /// Gives all lanes back and forgets this instance.
@@ -125,6 +125,14 @@ pub(crate) struct Retention {
     pub(crate) history: i64,
     pub(crate) orphans: i64,
     pub(crate) limit: u32,
+}
+
+/// A lane that was taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) grant: LaneGrant,
+    /// The highest number in it: the owner before may have had a faster clock.
+    pub(crate) last: i64,
 }
 
 /// What the storage says of an instance and its lanes.

@@ -8,7 +8,7 @@ use super::statements::{BURY, FORGET, HEARTBEAT, REGISTER, RELEASE, RETIRE, STAN
 use crate::fault::Fault;
 use crate::model::LaneGrant;
 use crate::prepare::lane_number;
-use crate::store::Standing;
+use crate::store::{Standing, Taken};
 
 impl PostgresStore {
     fn lease_ms(&self) -> f64 {
@@ -48,13 +48,16 @@ impl PostgresStore {
         Ok(usize::try_from(buried).unwrap_or(usize::MAX))
     }
 
-    pub(super) async fn take_lanes(&self, me: Uuid, at_most: usize) -> Result<Vec<LaneGrant>, Fault> {
-        let take = sqlx::query_as::<_, (i16, i64)>(TAKE.sql)
+    pub(super) async fn take_lanes(&self, me: Uuid, at_most: usize) -> Result<Vec<Taken>, Fault> {
+        let take = sqlx::query_as::<_, (i16, i64, i64)>(TAKE.sql)
             .bind(me)
             .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
             .fetch_all(&self.control);
         let taken = self.metrics.timed(TAKE, take).await?;
-        taken.into_iter().map(|(lane, epoch)| Ok(LaneGrant { lane: lane_number(lane)?, epoch })).collect()
+        let taken = taken.into_iter().map(|(lane, epoch, last)| {
+            Ok(Taken { grant: LaneGrant { lane: lane_number(lane)?, epoch }, last })
+        });
+        taken.collect()
     }
 
     pub(super) async fn release_lanes(&self, me: Uuid, lanes: &[u8]) -> Result<(), Fault> {

@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::model::{Backlog, Delivery, Depth, LaneGrant, Message, RecipientKey};
 use crate::prepare::PreparedMessage;
 use crate::settings::Settings;
-use crate::store::{Committer, DuePage, Retention, Standing, Store};
+use crate::store::{Committer, DuePage, Retention, Standing, Store, Taken};
 
 /// The schema that this program needs.
 const SCHEMA: i64 = 1;
@@ -181,7 +181,7 @@ impl Store for PostgresStore {
         self.bury_instances().await
     }
 
-    async fn take(&self, me: Uuid, at_most: usize) -> Result<Vec<LaneGrant>, Fault> {
+    async fn take(&self, me: Uuid, at_most: usize) -> Result<Vec<Taken>, Fault> {
         self.take_lanes(me, at_most).await
     }
 

@@ -301,7 +301,9 @@ pub(super) const TAKE: Statement = statement(
      UPDATE lane SET owner = $1, epoch = lane.epoch + 1 FROM free
      WHERE lane.lane_id = free.lane_id
        AND EXISTS (SELECT 1 FROM mta_instance WHERE instance_id = $1 AND NOT dead)
-     RETURNING lane.lane_id, lane.epoch",
+     RETURNING lane.lane_id, lane.epoch, greatest(
+        (SELECT max(m.queue_id) FROM message m WHERE m.lane_id = lane.lane_id),
+        (SELECT max(h.queue_id) FROM history h WHERE h.lane_id = lane.lane_id), 0)",
 );
 
 pub(super) const RELEASE: Statement = statement(

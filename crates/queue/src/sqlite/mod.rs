@@ -22,13 +22,14 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
+use self::statements::LAST;
 use crate::error::OpenError;
 use crate::fault::{Fault, Stage};
 use crate::metrics::Metrics;
 use crate::model::{Backlog, Delivery, Depth, LaneGrant, Message, RecipientKey};
 use crate::prepare::PreparedMessage;
 use crate::settings::Settings;
-use crate::store::{Committer, DuePage, Retention, Standing, Store};
+use crate::store::{Committer, DuePage, Retention, Standing, Store, Taken};
 
 /// The schema that this program needs.
 const SCHEMA: i64 = 1;
@@ -229,12 +230,14 @@ impl Store for SqliteStore {
         Ok(0)
     }
 
-    async fn take(&self, _me: Uuid, at_most: usize) -> Result<Vec<LaneGrant>, Fault> {
-        if at_most == 0 || self.held.swap(true, Ordering::AcqRel) {
+    async fn take(&self, _me: Uuid, at_most: usize) -> Result<Vec<Taken>, Fault> {
+        if at_most == 0 || self.held.load(Ordering::Acquire) {
             return Ok(Vec::new());
         }
+        let last = self.metrics.timed(LAST, sqlx::query_scalar(LAST.sql).fetch_one(&self.readers)).await?;
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        Ok(vec![self.grant()])
+        self.held.store(true, Ordering::Release);
+        Ok(vec![Taken { grant: self.grant(), last }])
     }
 
     async fn release(&self, _me: Uuid, lanes: &[u8]) -> Result<(), Fault> {

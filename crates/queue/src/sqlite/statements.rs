@@ -177,6 +177,13 @@ pub(super) const VOID: Statement = statement(
      ON CONFLICT (lane_id, queue_id) DO NOTHING",
 );
 
+/// The highest number ever given out that is still known.
+pub(super) const LAST: Statement = statement(
+    "last",
+    "SELECT max(coalesce((SELECT max(queue_id) FROM message WHERE lane_id = 0), 0),
+                coalesce((SELECT max(queue_id) FROM history WHERE lane_id = 0), 0))",
+);
+
 pub(super) const SWEEP_HISTORY: Statement = statement(
     "sweep_history",
     "DELETE FROM history WHERE lane_id = ?1 AND queue_id <= (
