@@ -12,21 +12,22 @@ use service::exit::{self, Code, Stop};
 use crate::certificates::{self, Certificates};
 use crate::output::Output;
 use crate::send::{self, Send};
-use crate::settings::Place;
+use crate::settings::{COMMON, Place};
 use crate::up::{self, Up};
 use crate::verbs::{Done, account, alias, config, domain, mail, migrate, queue as queue_verb};
 
 /// A mail system: takes mail, queues it durably, and brings it to mailboxes here or to the next server.
 ///
-/// Start with `postrider up`: it runs everything on this machine and says what to do next. All other commands work on the
-/// same data folder, while it runs and while it does not, or on agents elsewhere that a configuration names in [admin].
+/// Start with `postrider up`: it runs everything on this machine and says what to do next.
+/// All other commands work on the same data folder, while it runs and while it does not,
+/// or on agents elsewhere that a configuration names in the table [admin].
 #[derive(Debug, Parser)]
-#[command(name = "postrider", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "postrider", version, arg_required_else_help = true, verbatim_doc_comment)]
 struct CommandLine {
     #[command(flatten)]
     place: Place,
     /// Answer in JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     json: bool,
     #[command(subcommand)]
     verb: Verb,

@@ -11,21 +11,25 @@ use service::config::{ConfigError, SecretUrl, Service, Settings as _, Source, Te
 /// The data folder where none is named.
 pub(crate) const DEFAULT_DATA: &str = "data";
 
+/// Where `--help` shows the options that all commands have.
+pub(crate) const COMMON: &str = "Common options";
+
 /// Which installation a command is about.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Place {
     /// The folder with queue, directory, mailboxes and certificate [default: data]
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = COMMON)]
     pub(crate) data: Option<PathBuf>,
     #[arg(
         long,
         value_name = "FILE",
         global = true,
+        help_heading = COMMON,
         help = "The configuration file (TOML) [environment: POSTRIDER_CONFIG]"
     )]
     config: Option<PathBuf>,
-    /// Set one configuration key, as in mta.listen.mx=127.0.0.1:2500 (repeatable; wins over file and environment)
-    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    /// Set one configuration key, as in mta.listen.mx=127.0.0.1:2500 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", global = true, help_heading = COMMON)]
     set: Vec<String>,
 }
 
@@ -40,6 +44,22 @@ impl Place {
         let named =
             || std::env::var_os("POSTRIDER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
         self.config.clone().or_else(named)
+    }
+
+    /// The options that lead another command to the same data. A URL with a password is left out: nobody wants to see it.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let path = |option: &str, path: PathBuf| [option.to_owned(), path.to_string_lossy().into_owned()];
+        let mut options = Vec::new();
+        options.extend(self.data.clone().into_iter().flat_map(|folder| path("--data", folder)));
+        options.extend(self.config.clone().into_iter().flat_map(|file| path("--config", file)));
+        for set in &self.set {
+            let (key, value) = set.split_once('=').unwrap_or((set, ""));
+            let about_data = ["queue.", "directory.", "mda."].iter().any(|table| key.starts_with(table));
+            if about_data && SecretUrl::new(value).to_string() == value {
+                options.extend(["--set".to_owned(), set.clone()]);
+            }
+        }
+        options
     }
 
     /// Reads the configuration as every command sees it.
@@ -182,6 +202,13 @@ mod tests {
         assert_eq!(settings.tls.certificate_file.unwrap(), certificate);
         assert_eq!(settings.directory.url.expose(), "sqlite:/x/a \"b\"%25%3F/directory.db");
         assert_eq!(settings.queue.url, "sqlite:/x/a \"b\"%?/queue.db");
+    }
+
+    #[test]
+    fn a_command_to_paste_leads_to_the_same_data_and_holds_no_password() {
+        let set =
+            ["mta.listen.mx=127.0.0.1:0", "directory.url=postgres://u:hush@db/d", "queue.url=sqlite:/q.db"];
+        assert_eq!(place("d", &set).options(), ["--data", "d", "--set", "queue.url=sqlite:/q.db"]);
     }
 
     #[test]

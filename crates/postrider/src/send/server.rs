@@ -25,7 +25,7 @@ pub(super) struct Server {
     /// Its port
     #[arg(long, default_value_t = 1587)]
     port: u16,
-    /// How the connection comes to TLS [default: implicit on ports 465 and 1465, starttls with a login, auto otherwise]
+    /// How to come to TLS [default: implicit on ports 465 and 1465, starttls with a login, else where offered]
     #[arg(long, value_enum)]
     tls: Option<Tls>,
     /// Believe any certificate; on loopback nothing else makes sense and it is the default
@@ -50,13 +50,12 @@ pub(super) struct Server {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Tls {
-    /// No TLS
     None,
-    /// STARTTLS where it is offered, with any certificate
+    // STARTTLS where it is offered, with any certificate.
     Auto,
-    /// STARTTLS or nothing
+    // Or nothing.
     Starttls,
-    /// TLS from the first octet
+    // From the first octet.
     Implicit,
 }
 

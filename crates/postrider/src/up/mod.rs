@@ -24,9 +24,9 @@ use welcome::{Welcome, quote};
 /// The arguments of `postrider up`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without options it is a sandbox on loopback: it takes mail for every domain and keeps it in local mailboxes. It becomes \
-a server that sends mail out with --relay, with a configuration file, or when mta.dns.servers or mta.smart_host is set; \
-service.sandbox decides where it is given.")]
+Without options it is a sandbox on loopback: it takes mail for every domain and keeps it in local
+mailboxes. With --relay, with a configuration file, or with mta.dns.servers or mta.smart_host set, it
+sends mail for other domains out. Where service.sandbox is set, that decides.")]
 pub(crate) struct Up {
     /// Send mail for other domains out, to the servers that DNS names
     #[arg(long)]
@@ -34,7 +34,7 @@ pub(crate) struct Up {
     /// Take mail for this domain (repeatable)
     #[arg(long, value_name = "DOMAIN")]
     domain: Vec<Domain>,
-    /// Make this account, and its domain, where it is missing (repeatable; without a password one is made up)
+    /// Make this account, and its domain, where it is missing (repeatable)
     #[arg(long, value_name = "ADDRESS:PASSWORD")]
     account: Vec<NewAccount>,
     /// Write the bound addresses there, as JSON, once everything serves
@@ -130,12 +130,7 @@ async fn greet(mut welcome: Welcome, output: Output, context: Context) {
 
 /// How the user calls this program, with what leads to the same data.
 fn command(place: &Place) -> String {
-    let mut command = std::env::args().next().map_or_else(|| "postrider".to_owned(), |name| quote(&name));
-    let options = [("--data", place.data.clone()), ("--config", place.config())];
-    for (option, path) in options {
-        if let Some(path) = path {
-            command.push_str(&format!(" {option} {}", quote(&path.to_string_lossy())));
-        }
-    }
-    command
+    let name = std::env::args().next().unwrap_or_else(|| "postrider".to_owned());
+    let words: Vec<String> = std::iter::once(name).chain(place.options()).map(|word| quote(&word)).collect();
+    words.join(" ")
 }

@@ -80,7 +80,9 @@ where
             }
             Err(error) => {
                 let code = if may_pass(&error) { Code::Unavailable } else { Code::Config };
-                return Err(Stop::new(code, error)).with_context(|| key.to_owned());
+                let text = error.to_string();
+                let error = Err(Stop::new(code, error).into());
+                return if text.starts_with(key) { error } else { error.with_context(|| key.to_owned()) };
             }
         }
     }
