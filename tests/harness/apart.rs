@@ -19,7 +19,7 @@ const MSA: &[Listen] = &[
 ];
 const MTA: &[Listen] = &[
     Listen { key: "mta.listen.mx", name: "mx" },
-    Listen { key: "mta.listen.grpc", name: "mta" },
+    Listen { key: "mta.listen.grpc", name: "grpc" },
     Listen { key: "service.listen.health", name: "health" },
 ];
 const MDA: &[Listen] = &[
@@ -97,7 +97,7 @@ impl Setup {
             mtas.push(mta);
         }
         let to_mtas: Vec<_> =
-            mtas.iter().map(|mta| format!("\"https://{}\"", local(mta.address("mta")))).collect();
+            mtas.iter().map(|mta| format!("\"https://{}\"", local(mta.address("grpc")))).collect();
         let mta_for_msa = format!("msa.mta=[{}]", to_mtas.join(","));
         let mda_for_msa = format!("msa.mda={to_mda}");
         let mut msa = self.agent(&authority, &folder, "msa", "msa", MSA, &[&mta_for_msa, &mda_for_msa]);

@@ -68,7 +68,7 @@ impl MailboxDelivery {
     async fn deliver_to(&self, message: Arc<Message>, recipient: ForwardPath) -> Outcome {
         let span = tracing::info_span!(
             "mailbox.deliver",
-            queue.id = %message.id,
+            queue_id = %message.id,
             recipient = %recipient,
             size = message.content.len(),
             outcome = tracing::field::Empty,

@@ -67,7 +67,7 @@ impl Attempts {
             recipients = job.deliveries.len(),
             remote = tracing::field::Empty,
             outcome = tracing::field::Empty,
-            otel.kind = "producer",
+            otel.kind = "client",
         );
         protocol::trace::span_parent(&span, &loaded.message.trace);
         async {
@@ -97,11 +97,11 @@ impl Attempts {
             match self.read(memory, job).await {
                 Ok(loaded) => return loaded,
                 Err(StoreError::Corrupt(detail)) => {
-                    tracing::error!(id = %job.id, %detail, "a queued message cannot be read; it stays queued");
+                    tracing::error!(queue_id = %job.id, %detail, "a queued message cannot be read; it stays queued");
                     return None;
                 }
                 Err(error) if self.queue.may_commit(job.id) => {
-                    tracing::warn!(id = %job.id, %error, "cannot read a queued message; trying again");
+                    tracing::warn!(queue_id = %job.id, %error, "cannot read a queued message; trying again");
                     tokio::time::sleep(AGAIN).await;
                 }
                 Err(_) => return None,
@@ -262,11 +262,11 @@ impl Attempts {
                 Err(StoreError::Fenced) if !self.queue.may_commit(report.key.id) => return None,
                 Err(StoreError::Fenced) => self.rename_notices(&mut report).await,
                 Err(error @ (StoreError::Rejected(_) | StoreError::Corrupt(_))) => {
-                    tracing::error!(id = %report.key.id, %error, "an outcome cannot be stored; the recipient stays queued");
+                    tracing::error!(queue_id = %report.key.id, %error, "an outcome cannot be stored; the recipient stays queued");
                     return None;
                 }
                 Err(error) => {
-                    tracing::warn!(id = %report.key.id, %error, "an outcome cannot be stored; trying again");
+                    tracing::warn!(queue_id = %report.key.id, %error, "an outcome cannot be stored; trying again");
                     tokio::time::sleep(AGAIN).await;
                 }
             }
@@ -295,13 +295,13 @@ fn log(report: &Report, message: &Message) {
     let remote = remote.as_deref().unwrap_or("");
     match (outcome, retry) {
         (Outcome::Failed(_), _) => {
-            tracing::warn!(%id, %from, %to, attempt, remote, %status, "delivery failed for good");
+            tracing::warn!(queue_id = %id, %from, %to, attempt, remote, %status, "delivery failed for good");
         }
         (_, Some(retry)) => {
-            tracing::info!(%id, %from, %to, attempt, remote, %status, again = %retry.next_attempt_at, "delivery delayed");
+            tracing::info!(queue_id = %id, %from, %to, attempt, remote, %status, again = %retry.next_attempt_at, "delivery delayed");
         }
         (outcome, None) => {
-            tracing::info!(%id, %from, %to, attempt, remote, %status, "message {}", outcome.action());
+            tracing::info!(queue_id = %id, %from, %to, attempt, remote, %status, "message {}", outcome.action());
         }
     }
 }

@@ -55,7 +55,10 @@ impl Agent for Inbound {
             by: self.host.clone(),
         };
         match self.intake.enqueue(submission).await {
-            Ok(submitted) => reply::queued(submitted.id),
+            Ok(submitted) => {
+                tracing::Span::current().record("queue_id", tracing::field::display(submitted.id));
+                reply::queued(submitted.id)
+            }
             Err(error) => {
                 tracing::warn!(%error, peer = %session.peer, "a message was not taken");
                 match error.kind {

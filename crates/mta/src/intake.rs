@@ -84,7 +84,7 @@ impl Intake {
         self.queue.accept(transaction.clone()).await.map_err(accept_error)?;
         tracing::Span::current().record("queue_id", tracing::field::display(id));
         tracing::info!(
-            %id,
+            queue_id = %id,
             from = %transaction.envelope.reverse_path,
             recipients = transaction.deliveries.len(),
             size = transaction.content.len(),

@@ -127,7 +127,7 @@ impl Mta {
             .queue_admin(Arc::new(self.admin.clone()))?;
         server.check(address)?;
         let listener = net::bind(address, "mta.listen.grpc")?;
-        context.listening.add("mta", listener.local_addr()?);
+        context.listening.add("grpc", listener.local_addr()?);
         let stop = context.shutdown.token();
         context
             .shutdown

@@ -90,7 +90,7 @@ impl<T: Intake + ?Sized> Relay for T {
                 taken => taken.map(|()| Submitted { id }),
             }
         };
-        take.instrument(tracing::info_span!("relay.enqueue")).await
+        take.instrument(tracing::info_span!("relay.enqueue", queue_id = tracing::field::Empty)).await
     }
 
     async fn resolve(&self, id: QueueId) -> Result<bool, Error> {

@@ -119,7 +119,7 @@ impl Queue {
         let size = transaction.content.len();
         let span = tracing::info_span!(
             "queue.commit",
-            queue.id = %transaction.id,
+            queue_id = %transaction.id,
             message.size = size,
             batch.messages = tracing::field::Empty,
             batch.octets = tracing::field::Empty,

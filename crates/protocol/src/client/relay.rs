@@ -62,7 +62,7 @@ impl RelayClient {
 
     /// Asks until somebody knows.
     async fn settle(&self, id: QueueId, doubt: &Error) -> Result<bool, Error> {
-        tracing::warn!(%id, error = %doubt, "the hand-over of a message broke off; asking what became of it");
+        tracing::warn!(queue_id = %id, error = %doubt, "the hand-over of a message broke off; asking what became of it");
         let until = Instant::now() + Duration::from_millis(self.peers.settings().settle_deadline_ms);
         let mut pause = FIRST_PAUSE;
         loop {
@@ -93,7 +93,7 @@ impl Relay for RelayClient {
                 Offer::Taken(id) => return Ok(Submitted { id }),
                 Offer::NotTaken(error) => error,
                 Offer::InDoubt(id, doubt) if self.settle(id, &doubt).await? => {
-                    tracing::info!(%id, "the message had been taken");
+                    tracing::info!(queue_id = %id, "the message had been taken");
                     return Ok(Submitted { id });
                 }
                 Offer::InDoubt(_, doubt) => Error::new(ErrorKind::Unavailable, doubt),

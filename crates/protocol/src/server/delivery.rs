@@ -42,7 +42,7 @@ impl wire::delivery_server::Delivery for Service {
             let answer = match receive(&transfers, steps, &answers).await {
                 Ok((request, _memory)) => {
                     let span =
-                        tracing::info_span!("delivery.deliver", id = %request.id, otel.kind = "server");
+                        tracing::info_span!("delivery.deliver", queue_id = %request.id, otel.kind = "server");
                     if metadata.contains_key("traceparent") {
                         trace::follow(&span, &metadata);
                     } else {

@@ -29,8 +29,11 @@ impl wire::queue_admin_server::QueueAdmin for Service {
         &self,
         request: Request<wire::ShowMessageRequest>,
     ) -> Result<Response<wire::MessageView>, Status> {
-        let span =
-            tracing::info_span!("queue_admin.show", id = request.get_ref().queue_id, otel.kind = "server");
+        let span = tracing::info_span!(
+            "queue_admin.show",
+            queue_id = request.get_ref().queue_id,
+            otel.kind = "server"
+        );
         respond(span, request, async |request| {
             Ok((&self.0.show(text("queue id", &request.queue_id)?).await?).into())
         })

@@ -39,7 +39,8 @@ impl wire::relay_server::Relay for Service {
         &self,
         request: Request<Streaming<wire::EnqueueRequest>>,
     ) -> Result<Response<Self::EnqueueStream>, Status> {
-        let span = tracing::info_span!("relay.enqueue", id = tracing::field::Empty, otel.kind = "server");
+        let span =
+            tracing::info_span!("relay.enqueue", queue_id = tracing::field::Empty, otel.kind = "server");
         trace::follow(&span, request.metadata());
         // Room for both answers: the call never waits for its reader.
         let (answers, answered) = mpsc::channel(2);
@@ -59,7 +60,7 @@ impl wire::relay_server::Relay for Service {
         request: Request<wire::ResolveMessageRequest>,
     ) -> Result<Response<wire::ResolveMessageResponse>, Status> {
         let span =
-            tracing::info_span!("relay.resolve", id = request.get_ref().queue_id, otel.kind = "server");
+            tracing::info_span!("relay.resolve", queue_id = request.get_ref().queue_id, otel.kind = "server");
         respond(span, request, async |request| {
             let id = text("queue id", &request.queue_id)?;
             Ok(wire::ResolveMessageResponse { taken: self.intake.resolve(id).await? })
@@ -94,7 +95,7 @@ async fn receive(
     let begun = Begun::try_from(begin)?;
     let mut assembly = transfers.begin(size, inline).await?;
     let id = intake.allocate().await?;
-    Span::current().record("id", tracing::field::display(id));
+    Span::current().record("queue_id", tracing::field::display(id));
     send(answers, Answer::Began(wire::EnqueueBegan { queue_id: id.to_string() })).await;
     loop {
         match next(steps).await? {
