@@ -52,6 +52,24 @@ impl Content {
         }
     }
 
+    /// The first octets, up to `limit` or somewhat more, in one piece; copies only when the first segment holds fewer and
+    /// is not the only one.
+    #[must_use]
+    pub fn start(&self, limit: usize) -> Bytes {
+        match self.segments.as_slice() {
+            [] => Bytes::new(),
+            [first, ..] if first.len() >= limit || self.segments.len() == 1 => first.clone(),
+            several => {
+                let mut start = BytesMut::new();
+                for segment in several {
+                    let room = limit.saturating_sub(start.len());
+                    start.extend_from_slice(&segment[..segment.len().min(room)]);
+                }
+                start.freeze()
+            }
+        }
+    }
+
     /// The same octets as slices that share them, each but the last of exactly `size` octets or cut at a segment's end.
     pub fn chunks(&self, size: usize) -> impl Iterator<Item = Bytes> + '_ {
         let size = size.max(1);
@@ -78,6 +96,10 @@ mod tests {
         let mut content = Content::from("body");
         content.prepend("Field: 1\r\n\r\n");
         assert_eq!((content.len(), content.to_bytes().as_ref()), (16, b"Field: 1\r\n\r\nbody".as_ref()));
+        assert_eq!(
+            (content.start(5).as_ref(), content.start(14).as_ref()),
+            (b"Field: 1\r\n\r\n".as_ref(), b"Field: 1\r\n\r\nbo".as_ref())
+        );
         let chunks: Vec<_> = content.chunks(5).collect();
         assert_eq!(chunks, ["Field", ": 1\r\n", "\r\n", "body"]);
     }

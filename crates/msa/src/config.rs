@@ -1,12 +1,9 @@
 //! `[msa]`: what the mail submission agent listens on, whom it hands mail to, and its limits.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use protocol::client;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use service::config::{ByteSize, ConfigError, Duration, Service, Telemetry, Tls};
 
 /// What the program `msa` reads.
@@ -58,10 +55,8 @@ pub struct Settings {
     /// `[msa.listen]`
     pub listen: Listen,
     /// The mta that takes the mail: an address such as `https://mta:7025`, a list of them, or a table with more.
-    #[serde(deserialize_with = "peers")]
     pub mta: client::Settings,
     /// The mda that knows who may submit mail, written as `mta` is.
-    #[serde(deserialize_with = "peers")]
     pub mda: client::Settings,
     /// What stands between an account's name and a detail, as in `alice+lists@example.org`, which its owner may send as
     /// too; empty for no details. The same as the mda's.
@@ -199,40 +194,6 @@ impl Limits {
             return Err(ConfigError::invalid("msa.limits.message_memory", problem));
         }
         Ok(())
-    }
-}
-
-/// One address, a list of them, or the whole table.
-fn peers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<client::Settings, D::Error> {
-    deserializer.deserialize_any(Peers)
-}
-
-struct Peers;
-
-impl<'de> Visitor<'de> for Peers {
-    type Value = client::Settings;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address as in \"https://mta:7025\", a list of addresses, or a table with endpoints")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, endpoint: &str) -> Result<Self::Value, E> {
-        if !endpoint.contains("://") {
-            return Err(E::invalid_value(Unexpected::Str(endpoint), &self));
-        }
-        Ok(client::Settings { endpoints: vec![endpoint.to_owned()], ..client::Settings::default() })
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut endpoints = Vec::new();
-        while let Some(endpoint) = list.next_element()? {
-            endpoints.push(endpoint);
-        }
-        Ok(client::Settings { endpoints, ..client::Settings::default() })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
-        client::Settings::deserialize(MapAccessDeserializer::new(table))
     }
 }
 

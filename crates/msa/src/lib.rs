@@ -3,7 +3,6 @@
 //! credential, no key but its TLS key. It knows the mta and the mda by the traits of `protocol` alone.
 
 mod author;
-mod certificate;
 mod completion;
 mod config;
 mod metrics;
@@ -18,12 +17,12 @@ use protocol::client::{DirectoryClient, Peers, RelayClient};
 use protocol::tls::Files;
 use protocol::{Directory, Relay};
 use service::Context;
-use service::config::ConfigError;
+use service::config::{ConfigError, Tls};
 use smtp::server::{self, Budget, Timeouts, TlsMode};
+use smtp::tls::CertificateFiles;
 
 pub use config::{Config, Limits, Listen, Settings};
 
-use certificate::Certificate;
 use metrics::Metrics;
 use submission::Submissions;
 
@@ -54,7 +53,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<()> {
 pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow::Result<()> {
     config.msa.check(&config.tls)?;
     let listening = context.readiness.condition("msa.listen");
-    let certificate = Certificate::load(&config.tls)?;
+    let certificate = certificate(&config.tls)?;
     let host = Domain::parse(&config.service.hostname())
         .map_err(|error| ConfigError::invalid("service.hostname", error.to_string()))?;
     let settings = Arc::new(sessions(&config.msa, &host));
@@ -86,11 +85,21 @@ pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow
     }
     let token = context.shutdown.token();
     context.shutdown.spawn("the watch over the certificate", async move {
-        certificate.keep_current(certificate::INTERVAL, token).await;
+        certificate.keep_current(token).await;
         Ok(())
     });
     listening.ready();
     Ok(())
+}
+
+/// Submission needs TLS, so it needs a certificate.
+fn certificate(tls: &Tls) -> Result<CertificateFiles, ConfigError> {
+    let (Some(certificate), Some(key)) = (&tls.certificate_file, &tls.key_file) else {
+        let missing = if tls.certificate_file.is_none() { "tls.certificate_file" } else { "tls.key_file" };
+        return Err(ConfigError::invalid(missing, "not given; write the path of a PEM file"));
+    };
+    CertificateFiles::load(certificate, key)
+        .map_err(|error| ConfigError::invalid("tls.certificate_file", error.to_string()))
 }
 
 fn connect(config: &Config) -> anyhow::Result<Others> {

@@ -1,6 +1,8 @@
 //! TLS for both sides, from PEM files to what a handshake agreed on. The only place besides the streams where rustls is
 //! named, so that agents need not know it. TLS 1.2 and 1.3 only; the provider is always aws-lc-rs, named at each use.
 
+mod files;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
@@ -11,6 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, CommonState, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
 };
+
+pub use files::CertificateFiles;
 
 /// What a handshake agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]

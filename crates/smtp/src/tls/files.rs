@@ -1,19 +1,19 @@
-//! The certificate that clients are shown, and its renewal while sessions go on.
+//! A server's certificate and key in files, and their renewal while sessions go on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use service::config::{ConfigError, Tls};
-use smtp::tls::ServerTls;
 use tokio_util::sync::CancellationToken;
 
+use super::{ServerTls, TlsError};
+
 /// How often the files are looked at.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_secs(60);
 
 /// A certificate with its key, and the files that they come from.
 #[derive(Debug)]
-pub(crate) struct Certificate {
+pub struct CertificateFiles {
     tls: Arc<ServerTls>,
     certificate: PathBuf,
     key: PathBuf,
@@ -23,30 +23,28 @@ pub(crate) struct Certificate {
 /// When the two files were changed last; none where that cannot be told.
 type Stamp = [Option<SystemTime>; 2];
 
-impl Certificate {
-    /// Reads the files that `[tls]` names.
-    pub(crate) fn load(tls: &Tls) -> Result<Self, ConfigError> {
-        let file = |key: &str, file: &Option<PathBuf>| {
-            file.clone().ok_or_else(|| ConfigError::invalid(key, "not given; write the path of a PEM file"))
-        };
-        let certificate = file("tls.certificate_file", &tls.certificate_file)?;
-        let key = file("tls.key_file", &tls.key_file)?;
+impl CertificateFiles {
+    /// Reads the files, which are PEM and may be the same file.
+    ///
+    /// # Errors
+    /// As [`ServerTls::from_pem_files`].
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         // Before reading: a change in between is then noticed later.
-        let read_at = [changed_at(&certificate), changed_at(&key)];
-        let tls = ServerTls::from_pem_files(&certificate, &key)
-            .map_err(|error| ConfigError::invalid("tls.certificate_file", error.to_string()))?;
-        Ok(Self { tls: Arc::new(tls), certificate, key, read_at })
+        let read_at = [changed_at(certificate), changed_at(key)];
+        let tls = Arc::new(ServerTls::from_pem_files(certificate, key)?);
+        Ok(Self { tls, certificate: certificate.to_owned(), key: key.to_owned(), read_at })
     }
 
     /// What listeners use.
-    pub(crate) fn tls(&self) -> &Arc<ServerTls> {
+    #[must_use]
+    pub fn tls(&self) -> &Arc<ServerTls> {
         &self.tls
     }
 
     /// Reads the files again whenever they change, until `end`. Files that cannot be used change nothing, and are tried
     /// again: certificate and key may be exchanged one after the other.
-    pub(crate) async fn keep_current(mut self, interval: Duration, end: CancellationToken) {
-        while end.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+    pub async fn keep_current(mut self, end: CancellationToken) {
+        while end.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
             // Two small files, and rarely: not worth a thread.
             self.look();
         }
@@ -94,11 +92,9 @@ mod tests {
             let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
             made.cert.pem() + &made.signing_key.serialize_pem()
         };
-        let tls =
-            Tls { certificate_file: Some(file.clone()), key_file: Some(file.clone()), ..Tls::default() };
-        assert!(Certificate::load(&tls).unwrap_err().to_string().starts_with("tls.certificate_file: "));
+        assert!(matches!(CertificateFiles::load(&file, &file), Err(TlsError::Pem { .. })));
         write(&fresh(), 1);
-        let mut certificate = Certificate::load(&tls).unwrap();
+        let mut certificate = CertificateFiles::load(&file, &file).unwrap();
         assert!(!certificate.look());
         write("nothing", 2);
         assert!(!certificate.look());
