@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -63,7 +63,7 @@ pub struct Settings {
     pub listen: Listen,
     /// `[mta.grpc]`: how other agents are answered.
     pub grpc: protocol::server::Settings,
-    /// `[mta.mda]`: where the mda answers, as in `endpoints = ["https://mda:7026"]`.
+    /// The mda: an address such as `https://mda:7026`, a list of them, or a table with more.
     pub mda: protocol::client::Settings,
     /// `[mta.dns]`
     pub dns: Dns,
@@ -104,6 +104,14 @@ impl Settings {
                 return Err(ConfigError::invalid("mta.routes", problem));
             }
         }
+        for host in self.routes.values().chain(&self.smart_host) {
+            if host.login.is_some() && !matches!(host.tls, RelayTls::Required | RelayTls::Implicit) {
+                let problem = format!(
+                    "a login for {host} would go over a connection that anybody may read; add tls = \"required\" or tls = \"implicit\""
+                );
+                return Err(ConfigError::invalid("mta.routes", problem));
+            }
+        }
         for (key, number) in [
             ("mta.outbound.attempts", self.outbound.attempts),
             ("mta.outbound.attempts_per_destination", self.outbound.attempts_per_destination),
@@ -135,7 +143,8 @@ pub struct Listen {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dns {
-    /// Servers to ask, as in `192.0.2.53:53`; those of the system by default.
+    /// Servers to ask, as in `192.0.2.53` or `192.0.2.53:5300`; those of the system by default.
+    #[serde(deserialize_with = "dns_servers")]
     pub servers: Vec<SocketAddr>,
     /// How long one question to one server may take.
     pub timeout: Duration,
@@ -157,6 +166,20 @@ impl Default for Dns {
             questions: 1024,
         }
     }
+}
+
+/// Addresses with or without the port of DNS.
+fn dns_servers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let server = |text: String| {
+        let address =
+            text.parse().or_else(|_| text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53)));
+        address.map_err(|_| {
+            serde::de::Error::custom(format!(
+                "\"{text}\" is no address; write \"192.0.2.53\" or \"192.0.2.53:5300\""
+            ))
+        })
+    };
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(server).collect()
 }
 
 /// `[mta.retry]`
@@ -334,7 +357,7 @@ impl FromStr for RelayHost {
             _ => (text, 25),
         };
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        let is_address = host.parse::<std::net::IpAddr>().is_ok();
+        let is_address = host.parse::<IpAddr>().is_ok();
         if !is_address && Domain::parse(host).is_err() {
             return Err(malformed());
         }
@@ -424,6 +447,18 @@ mod tests {
         .unwrap();
         assert_eq!(settings.routes["b.test"].to_string(), "127.0.0.1:2600");
         assert_eq!(settings.smart_host.unwrap().tls, RelayTls::Required);
+    }
+
+    #[test]
+    fn a_login_needs_a_connection_that_nobody_reads() {
+        let with = |tls| {
+            let text = format!(
+                "smart_host = {{ host = \"smart.test\", tls = \"{tls}\", login = \"u\", password = \"p\" }}"
+            );
+            toml::from_str::<Settings>(&text).unwrap().check()
+        };
+        assert!(with("required").is_ok() && with("implicit").is_ok());
+        assert!(with("opportunistic").is_err() && with("none").is_err());
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
 use crate::recipients::Recipients;
 
+/// How far into a message Received fields are counted.
+const HEADER_LIMIT: usize = 256 * 1024;
+
 /// Takes mail into the queue.
 #[derive(Clone)]
 pub struct Intake {
@@ -42,7 +45,7 @@ impl protocol::Intake for Intake {
     async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<(), Error> {
         let at = Timestamp::from(self.clock.now());
         let Submission { envelope, mut content, tls, by } = submission;
-        self.check_hops(&content)?;
+        self.check_header(&mut content)?;
         content.prepend(received::received(&envelope, &by, id, tls.as_deref(), at));
         self.accept(id, envelope, content, at).await
     }
@@ -53,22 +56,19 @@ impl protocol::Intake for Intake {
 }
 
 impl Intake {
-    /// RFC 5321 6.3.
-    fn check_hops(&self, content: &Content) -> Result<(), Error> {
-        let hops: usize = content
-            .segments()
-            .first()
-            .map(|segment| {
-                header::fields(header::split(segment).0).filter(|field| field.is("Received")).count()
-            })
-            .unwrap_or_default();
-        if hops < self.hops {
-            return Ok(());
+    /// Counts the hops (RFC 5321 6.3) and keeps the header section apart from content that has none of its own.
+    fn check_header(&self, content: &mut Content) -> Result<(), Error> {
+        let start = content.start(HEADER_LIMIT);
+        let (header, _) = header::split(&start);
+        let hops = header::fields(header).filter(|field| field.is("Received")).count();
+        if hops >= self.hops {
+            let text = format!("the message goes in circles: it has {hops} Received fields");
+            return Err(Error::new(ErrorKind::Rejected, text));
         }
-        Err(Error::new(
-            ErrorKind::Rejected,
-            format!("the message goes in circles: it has {hops} Received fields"),
-        ))
+        if header.is_empty() && !start.starts_with(b"\r\n") {
+            content.prepend("\r\n");
+        }
+        Ok(())
     }
 
     async fn accept(

@@ -7,10 +7,10 @@ use mail::{Domain, Timestamp};
 use protocol::client::{DeliveryClient, DirectoryClient, Peers};
 use protocol::{Delivery, Directory, Relay};
 use queue::{Queue, Views};
-use service::config::ConfigError;
+use service::config::{ConfigError, Tls};
 use service::{Context, net};
 use smtp::server::{self, Budget, TlsMode};
-use smtp::tls::ServerTls;
+use smtp::tls::CertificateFiles;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Attempts;
@@ -142,11 +142,13 @@ impl Mta {
 /// As [`Mta::open`].
 pub async fn start(config: Config, context: Context) -> anyhow::Result<()> {
     if config.mta.mda.endpoints.is_empty() {
-        let problem = "say where the mda answers, as in [\"https://mda:7026\"]";
-        return Err(ConfigError::invalid("mta.mda.endpoints", problem).into());
+        let problem = "name the mda, as in mta.mda = \"https://mda:7026\"";
+        return Err(ConfigError::invalid("mta.mda", problem).into());
     }
-    let credentials = agent_files(&config).load()?;
-    let peers = Peers::new(config.mta.mda.clone(), credentials.as_ref())?;
+    let unusable = |key: &str, error: protocol::SetupError| ConfigError::invalid(key, error.to_string());
+    let credentials = agent_files(&config).load().map_err(|error| unusable("tls.agents", error))?;
+    let peers = Peers::new(config.mta.mda.clone(), credentials.as_ref())
+        .map_err(|error| unusable("mta.mda", error))?;
     let parts = Parts {
         directory: Arc::new(DirectoryClient::new(peers.clone())),
         delivery: Arc::new(DeliveryClient::new(peers)),
@@ -230,12 +232,7 @@ fn listen_mx(
 ) -> anyhow::Result<()> {
     let Some(address) = config.mta.listen.mx else { return Ok(()) };
     let inbound = &config.mta.inbound;
-    let tls = match (&config.tls.certificate_file, &config.tls.key_file) {
-        (Some(certificate), Some(key)) => {
-            TlsMode::StartTls(Arc::new(ServerTls::from_pem_files(certificate, key)?))
-        }
-        _ => TlsMode::None,
-    };
+    let tls = starttls(&config.tls, context)?;
     let settings = server::Settings {
         hostname: host.to_string(),
         max_size: inbound.message_size.as_usize(),
@@ -256,4 +253,27 @@ fn listen_mx(
         Ok(())
     });
     Ok(())
+}
+
+/// STARTTLS where there is a certificate, which is read again whenever it changes.
+fn starttls(files: &Tls, context: &Context) -> Result<TlsMode, ConfigError> {
+    let (certificate, key) = match (&files.certificate_file, &files.key_file) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => return Ok(TlsMode::None),
+        (Some(_), None) => {
+            return Err(ConfigError::invalid("tls.key_file", "not given, but tls.certificate_file is"));
+        }
+        (None, Some(_)) => {
+            return Err(ConfigError::invalid("tls.certificate_file", "not given, but tls.key_file is"));
+        }
+    };
+    let files = CertificateFiles::load(certificate, key)
+        .map_err(|error| ConfigError::invalid("tls.certificate_file", error.to_string()))?;
+    let mode = TlsMode::StartTls(Arc::clone(files.tls()));
+    let stop = context.shutdown.token();
+    context.shutdown.spawn("the watch over the certificate", async move {
+        files.keep_current(stop).await;
+        Ok(())
+    });
+    Ok(mode)
 }
