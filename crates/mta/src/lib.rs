@@ -21,4 +21,4 @@ pub mod scheduler;
 mod start;
 
 pub use config::{Config, Settings};
-pub use start::{Mta, Parts, start};
+pub use start::{Mta, Parts, exit_code, start};

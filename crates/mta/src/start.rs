@@ -1,13 +1,15 @@
 //! Wires the mta: the queue and the other agents first, then what stands on them, then who listens.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use mail::{Domain, Timestamp};
 use protocol::client::{DeliveryClient, DirectoryClient, Peers};
 use protocol::{Delivery, Directory, Relay};
-use queue::{Queue, Views};
+use queue::{OpenError, Queue, Views};
 use service::config::{ConfigError, Tls};
+use service::exit::{Code, Stop};
 use service::{Context, net};
 use smtp::server::{self, Budget, TlsMode};
 use smtp::tls::CertificateFiles;
@@ -55,8 +57,8 @@ impl Mta {
         let host = Domain::parse(&config.service.hostname()).context("service.hostname is no domain name")?;
         let clock = Arc::clone(&context.clock);
         let now: queue::Now = Arc::new(move || Timestamp::from(clock.now()));
-        let queue = Queue::open(config.queue.clone(), now).await?;
-        let admin = QueueAdmin(Views::open(&config.queue.url).await?);
+        let queue = open_queue(&config.queue, now, context).await?;
+        let admin = QueueAdmin(Views::open(&config.queue.url).await.map_err(stop)?);
         let recipients = Recipients {
             directory: Arc::clone(&parts.directory),
             routes: Arc::new(Routes::new(
@@ -155,6 +157,49 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<()> {
     };
     let mta = Mta::open(&config, parts, &context).await?;
     mta.serve(&config, &context)
+}
+
+/// Opens the queue, and waits for a Postgres that is not there yet: what runs in containers starts in any order.
+async fn open_queue(settings: &queue::Settings, now: queue::Now, context: &Context) -> anyhow::Result<Queue> {
+    const AGAIN: Duration = Duration::from_secs(1);
+    let may_come = settings.url.starts_with("postgres");
+    let condition = context.readiness.condition("mta.queue.database");
+    loop {
+        match Queue::open(settings.clone(), Arc::clone(&now)).await {
+            Ok(queue) => {
+                condition.ready();
+                return Ok(queue);
+            }
+            Err(error @ (OpenError::Connect(_) | OpenError::Register(_)))
+                if may_come && !context.shutdown.has_begun() =>
+            {
+                tracing::warn!(%error, "waiting for the queue's database");
+                condition.not_ready(error.to_string());
+            }
+            Err(error) => return Err(stop(error)),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            () = context.shutdown.begun() => {}
+        }
+    }
+}
+
+/// With the exit code that the fault of opening the queue stands for.
+fn stop(error: OpenError) -> anyhow::Error {
+    let code = exit_code(&error);
+    anyhow::Error::from(Stop::new(code, error))
+}
+
+/// The exit code that a fault of opening the queue stands for.
+#[must_use]
+pub fn exit_code(error: &OpenError) -> Code {
+    match error {
+        OpenError::Url(_) | OpenError::InUse(_) | OpenError::Schema { .. } => Code::Config,
+        OpenError::Connect(_) | OpenError::Register(_) => Code::Unavailable,
+        OpenError::Folder { .. } => Code::System,
+        OpenError::Migrate(_) => Code::Software,
+    }
 }
 
 fn agent_files(config: &Config) -> protocol::tls::Files {

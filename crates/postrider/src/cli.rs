@@ -116,9 +116,8 @@ fn with_code(error: anyhow::Error) -> anyhow::Error {
         Some(ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Rejected) => Code::Data,
         Some(ErrorKind::Unknown | ErrorKind::Internal) => return error,
         None => match error.downcast_ref::<OpenError>() {
-            Some(OpenError::Connect(_)) => Code::Unavailable,
-            Some(OpenError::Url(_) | OpenError::InUse(_) | OpenError::Schema { .. }) => Code::Config,
-            _ => return error,
+            Some(error) => mta::exit_code(error),
+            None => return error,
         },
     };
     anyhow::Error::from(Stop::new(code, error))
