@@ -2,6 +2,7 @@
 //! order or failure; those are the scheduler's and the attempt's.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub struct Dispatcher {
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     sweep: Duration,
+    sweeping: AtomicBool,
 }
 
 impl Dispatcher {
@@ -53,6 +55,7 @@ impl Dispatcher {
             clock,
             tasks: TaskTracker::new(),
             sweep: (expire / 4).clamp(Duration::from_millis(200), SWEEP),
+            sweeping: AtomicBool::new(false),
         }
     }
 
@@ -270,6 +273,9 @@ impl Dispatcher {
 
     /// Gives up on what expired without an attempt to do it: behind a suspended destination, in memory and in the queue.
     fn sweep(self: &Arc<Self>, attempts: &Arc<Attempts>, owned: &BTreeMap<u8, i64>) {
+        if self.sweeping.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let expired = self.scheduler().expired(self.now());
         let (this, attempts) = (Arc::clone(self), Arc::clone(attempts));
         let lanes: Vec<LaneGrant> = owned.iter().map(|(&lane, &epoch)| LaneGrant { lane, epoch }).collect();
@@ -288,6 +294,7 @@ impl Dispatcher {
                     }
                 }
             }
+            this.sweeping.store(false, Ordering::Relaxed);
         });
     }
 
