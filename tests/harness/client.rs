@@ -2,17 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::certificates::trusting_client;
 use crate::transcript::Transcript;
-use crate::wait::soon;
+use crate::wait::{PATIENCE, soon};
+
+/// Longer than an agent asks what became of a message whose hand-over broke off.
+const ANSWER: Duration = Duration::from_secs(100);
 
 /// A connection in the clear or over TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -54,11 +59,19 @@ impl Client {
     /// # Panics
     /// When nobody answers.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = soon("a connection", TcpStream::connect(address)).await;
-        let stream = stream.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        let client = Self::try_connect(address).await;
+        client.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"))
+    }
+
+    /// As [`Client::connect`], to a server that may be away.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
         let _ = stream.set_nodelay(true);
         let transcript = Transcript::new(format!("dialogue with {address}"));
-        Self { stream: Box::new(stream), buffer: Vec::new(), transcript }
+        Ok(Self { stream: Box::new(stream), buffer: Vec::new(), transcript })
     }
 
     /// Connects with TLS from the first octet.
@@ -101,14 +114,25 @@ impl Client {
         self.into_tls().await
     }
 
-    async fn into_tls(mut self) -> Self {
+    async fn into_tls(self) -> Self {
+        self.try_into_tls().await.unwrap_or_else(|error| panic!("no TLS: {error}"))
+    }
+
+    /// The handshake behind the reply to STARTTLS, with a server that may go away.
+    ///
+    /// # Errors
+    /// When there is none.
+    ///
+    /// # Panics
+    /// When something was said before TLS began.
+    pub async fn try_into_tls(mut self) -> io::Result<Self> {
         assert!(self.buffer.is_empty(), "something was said before TLS began");
         let connector = TlsConnector::from(trusting_client());
         let name = ServerName::try_from("localhost").expect("a name");
-        let stream = soon("a TLS handshake", connector.connect(name, self.stream)).await;
-        self.stream = Box::new(stream.unwrap_or_else(|error| panic!("no TLS: {error}")));
+        let stream = timeout(PATIENCE, connector.connect(name, self.stream)).await??;
+        self.stream = Box::new(stream);
         self.transcript.add("", b"(TLS)");
-        self
+        Ok(self)
     }
 
     /// Writes octets as they are.
@@ -129,14 +153,26 @@ impl Client {
     /// # Panics
     /// When the server closes or says what is no reply.
     pub async fn reply(&mut self) -> Reply {
+        let reply = soon("a reply", self.try_reply()).await;
+        reply.unwrap_or_else(|error| panic!("the server closed the connection: {error}"))
+    }
+
+    /// Reads a reply of a server that may go away.
+    ///
+    /// # Errors
+    /// When it does, or says nothing.
+    ///
+    /// # Panics
+    /// When it says what is no reply.
+    pub async fn try_reply(&mut self) -> io::Result<Reply> {
         let mut lines = Vec::new();
         loop {
-            let line = self.line().await.unwrap_or_else(|| panic!("the server closed the connection"));
+            let line = timeout(ANSWER, self.line()).await??;
             let code = line.get(..3).and_then(|code| code.parse().ok());
             let code = code.unwrap_or_else(|| panic!("no reply: {line}"));
             lines.push(line.get(4..).unwrap_or_default().to_owned());
             if line.as_bytes().get(3) != Some(&b'-') {
-                return Reply { code, lines };
+                return Ok(Reply { code, lines });
             }
         }
     }
@@ -160,6 +196,15 @@ impl Client {
         self.reply().await
     }
 
+    /// Says a command to a server that may go away, and reads the reply.
+    ///
+    /// # Errors
+    /// When it does.
+    pub async fn try_command(&mut self, command: &str) -> io::Result<Reply> {
+        self.send(format!("{command}\r\n")).await?;
+        self.try_reply().await
+    }
+
     /// Says a command that is to be answered with success (2yz or 3yz).
     ///
     /// # Panics
@@ -172,8 +217,7 @@ impl Client {
 
     /// AUTH PLAIN with its initial response.
     pub async fn authenticate(&mut self, login: &str, password: &str) -> Reply {
-        let secret = BASE64_STANDARD.encode(format!("\0{login}\0{password}"));
-        self.command(&format!("AUTH PLAIN {secret}")).await
+        self.command(&plain(login, password)).await
     }
 
     /// One mail transaction; dots are stuffed, nothing else is changed. Returns the reply to its end.
@@ -206,26 +250,29 @@ impl Client {
         self.transcript.text()
     }
 
-    /// A line without its end; `None` when the server has closed.
-    async fn line(&mut self) -> Option<String> {
-        soon("a line of the server", async {
-            loop {
-                if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
-                    let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                    self.transcript.add("S: ", &line);
-                    return Some(String::from_utf8_lossy(&line[..end]).into_owned());
-                }
-                if self.more().await? == 0 {
-                    return None;
-                }
+    /// A line without its end.
+    async fn line(&mut self) -> io::Result<String> {
+        loop {
+            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<u8> = self.buffer.drain(..end + 2).collect();
+                self.transcript.add("S: ", &line);
+                return Ok(String::from_utf8_lossy(&line[..end]).into_owned());
             }
-        })
-        .await
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
     }
 
     async fn more(&mut self) -> Option<usize> {
         self.stream.read_buf(&mut self.buffer).await.ok()
     }
+}
+
+/// AUTH PLAIN with its initial response.
+#[must_use]
+pub fn plain(login: &str, password: &str) -> String {
+    format!("AUTH PLAIN {}", BASE64_STANDARD.encode(format!("\0{login}\0{password}")))
 }
 
 /// Content as it goes behind DATA, with stuffed dots and the final one.

@@ -7,11 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 pub mod agent;
+pub mod aloud;
 pub mod apart;
 pub mod certificates;
 pub mod client;
 pub mod collector;
+pub mod dice;
 pub mod dns;
+pub mod flow;
 pub mod maildir;
 pub mod peer;
 pub mod postgres;
@@ -24,7 +27,9 @@ pub use agent::{Agent, Listen};
 pub use apart::Apart;
 pub use client::Client;
 pub use collector::Collector;
+pub use dice::Dice;
 pub use dns::Dns;
+pub use flow::{Flow, Source};
 pub use maildir::Maildir;
 pub use peer::Peer;
 pub use together::Together;

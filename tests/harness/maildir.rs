@@ -24,15 +24,25 @@ impl Maildir {
     /// The messages that are there, in the order of their names; each file is one delivery.
     #[must_use]
     pub fn messages(&self) -> Vec<Vec<u8>> {
-        let mut files: Vec<PathBuf> = ["new", "cur"]
-            .iter()
-            .flat_map(|part| std::fs::read_dir(self.path.join(part)).into_iter().flatten())
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+        let mut files: Vec<PathBuf> = self.files().collect();
         files.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
         // One may be moved from new to cur in between; nothing moves them in these tests.
         files.iter().filter_map(|path| std::fs::read(path).ok()).collect()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.files().count()
+    }
+
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let folders = ["new", "cur"].map(|part| self.path.join(part));
+        folders
+            .into_iter()
+            .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten())
+            .flatten()
+            .map(|entry| entry.path())
     }
 
     /// Waits until there are this many messages.

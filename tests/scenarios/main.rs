@@ -2,6 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bad_input_gets_a_clear_reply;
+mod mail_is_tried_again_until_it_is_taken;
 mod mail_reaches_a_local_mailbox;
 mod mail_reaches_a_server_found_through_dns;
+mod mail_that_cannot_be_delivered_comes_back;
+mod misconfiguration_stops_the_start;
+mod no_stranger_relays;
+mod nothing_accepted_is_lost;
 mod the_harness_does_what_it_says;
