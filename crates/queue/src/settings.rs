@@ -42,6 +42,9 @@ pub struct Settings {
     pub accept_deadline_ms: u64,
     /// How long connecting to the database may take.
     pub connect_timeout_ms: u64,
+    /// SQLite: octets set aside on the disk, so that results can be recorded when it is full. More than the 16 MiB that the
+    /// write-ahead log usually has: then the log can always be written back.
+    pub reserve_octets: u64,
     /// How long history is kept, counted from the message's acceptance.
     pub history_retention_hours: u32,
     /// After how long a message row that nobody waits for is removed.
@@ -69,6 +72,7 @@ impl Default for Settings {
             report_linger_ms: 10,
             accept_deadline_ms: 10_000,
             connect_timeout_ms: 3_000,
+            reserve_octets: 24 * 1024 * 1024,
             history_retention_hours: 7 * 24,
             orphan_retention_hours: 24,
             maintenance_interval_ms: 600_000,

@@ -84,6 +84,12 @@ impl Writer {
                     waiting.push(second);
                     waiting.push(group);
                 }
+                // What is full for messages may have room for results.
+                Err(Fault::Full) if is_mixed(&group) => {
+                    let (messages, reports) =
+                        group.into_iter().partition::<Vec<_>, _>(|work| matches!(work, Work::Accept(..)));
+                    waiting.extend([messages, reports]);
+                }
                 Err(fault) => self.fail(group, &fault),
             }
         }
@@ -169,6 +175,11 @@ impl Writer {
             }
         }
     }
+}
+
+fn is_mixed(group: &[Work]) -> bool {
+    let messages = group.iter().filter(|work| matches!(work, Work::Accept(..))).count();
+    messages > 0 && messages < group.len()
 }
 
 fn octets(group: &[Work]) -> usize {

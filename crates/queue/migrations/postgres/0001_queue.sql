@@ -65,7 +65,8 @@ CREATE TABLE delivery (
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
 -- What is delivered at its first attempt never enters these.
-CREATE INDEX delivery_due ON delivery (lane_id, destination, next_attempt_at) WHERE state = 1;
+-- The first has the whole order of a load, so that a load reads no more than it answers.
+CREATE INDEX delivery_due ON delivery (lane_id, destination, next_attempt_at, queue_id, rcpt_no) WHERE state = 1;
 CREATE INDEX delivery_expiry ON delivery (lane_id, expires_at) WHERE state <> 0;
 
 -- What happened. The last five columns stand in final rows only, for the message row goes with the last recipient.

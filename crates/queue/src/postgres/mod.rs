@@ -95,8 +95,9 @@ fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| OpenError::Url(Some(error)))?;
     Ok(options
         .application_name("postrider queue")
-        // Every hot statement goes by key: the plan for all is the plan for each, and the compiler never pays.
-        .options([("plan_cache_mode", "force_generic_plan"), ("jit", "off")])
+        // Every statement goes by key: the plan for all is the plan for each, a plan made while a table was empty must do when it
+        // is not, and the compiler never pays.
+        .options([("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("jit", "off")])
         .disable_statement_logging())
 }
 

@@ -18,7 +18,8 @@ macro_rules! own {
 }
 
 /// Messages, their parts and their recipients, where the lane is owned; answers the messages inserted. A message whose parts
-/// were spooled needs the last of them: the log is written in order, so the last proves the others.
+/// were spooled needs the last of them: the log is written in order, so the last proves the others. (Asked so that it is one look-up
+/// by key: EXISTS may become a hash of all parts.)
 macro_rules! accept {
     ($conflict:literal) => {
         concat!(
@@ -33,9 +34,9 @@ macro_rules! accept {
                  AS u(lane_id, epoch, queue_id, accepted_at, octets, parts, spooled, reverse_path, account, traceparent,
                       tracestate, envelope, content)
             JOIN own ON own.lane_id = u.lane_id AND own.epoch = u.epoch
-            WHERE NOT u.spooled OR EXISTS (
-                SELECT 1 FROM content_part c
-                WHERE c.lane_id = u.lane_id AND c.queue_id = u.queue_id AND c.part_no = u.parts - 1) ",
+            WHERE NOT u.spooled OR (
+                SELECT c.part_no FROM content_part c
+                WHERE c.lane_id = u.lane_id AND c.queue_id = u.queue_id AND c.part_no = u.parts - 1) IS NOT NULL ",
             $conflict,
             " RETURNING lane_id, queue_id
         ), p AS (
@@ -84,7 +85,9 @@ pub(super) const HISTORY_EXISTS: Statement =
 /// Locks the lanes of notices against a takeover.
 pub(super) const FENCE: Statement = statement("fence", concat!(own!(), " SELECT lane_id, epoch FROM own"));
 
-/// Final results: not fenced, for what happened, happened. The message goes with its last recipient. Answers the recipients that
+/// Final results: not fenced, for what happened, happened. The message goes with its last recipient: the
+/// count of pending ones is as before the deletion, which is one statement with it. Its parts are found by key whatever the planner
+/// believes of their table, and not looked for where there are none. Answers the recipients that
 /// were still pending.
 pub(super) const FINISH: Statement = statement(
     "finish",
@@ -95,26 +98,24 @@ pub(super) const FINISH: Statement = statement(
      ), d AS (
         DELETE FROM delivery q USING u
         WHERE q.lane_id = u.lane_id AND q.queue_id = u.queue_id AND q.rcpt_no = u.rcpt_no
-        RETURNING q.lane_id, q.queue_id, q.rcpt_no
+        RETURNING u.*
      ), h AS (
         INSERT INTO history (lane_id, queue_id, at, rcpt_no, attempt, action, forward_path, status, remote, accepted_at,
                              octets, reverse_path, account, traceparent)
-        SELECT u.lane_id, u.queue_id, u.at, u.rcpt_no, u.attempt, u.action, u.forward_path, u.status, u.remote,
+        SELECT d.lane_id, d.queue_id, d.at, d.rcpt_no, d.attempt, d.action, d.forward_path, d.status, d.remote,
                m.accepted_at, m.octets, m.reverse_path, m.account, m.traceparent
-        FROM d
-        JOIN u ON u.lane_id = d.lane_id AND u.queue_id = d.queue_id AND u.rcpt_no = d.rcpt_no
-        LEFT JOIN message m ON m.lane_id = d.lane_id AND m.queue_id = d.queue_id
+        FROM d LEFT JOIN message m ON m.lane_id = d.lane_id AND m.queue_id = d.queue_id
      ), ended AS (
-        SELECT DISTINCT d.lane_id, d.queue_id FROM d
-        WHERE NOT EXISTS (
-            SELECT 1 FROM delivery q
-            WHERE q.lane_id = d.lane_id AND q.queue_id = d.queue_id AND NOT EXISTS (
-                SELECT 1 FROM d x
-                WHERE x.lane_id = q.lane_id AND x.queue_id = q.queue_id AND x.rcpt_no = q.rcpt_no))
-     ), p AS (
-        DELETE FROM content_part c USING ended e WHERE c.lane_id = e.lane_id AND c.queue_id = e.queue_id
+        SELECT d.lane_id, d.queue_id FROM d GROUP BY d.lane_id, d.queue_id
+        HAVING count(*) = (SELECT count(*) FROM delivery q WHERE q.lane_id = d.lane_id AND q.queue_id = d.queue_id)
      ), m AS (
         DELETE FROM message m USING ended e WHERE m.lane_id = e.lane_id AND m.queue_id = e.queue_id
+        RETURNING m.lane_id, m.queue_id, m.parts
+     ), p AS (
+        DELETE FROM content_part c
+        WHERE c.lane_id = ANY (ARRAY(SELECT m.lane_id FROM m WHERE m.parts > 0))
+          AND c.queue_id = ANY (ARRAY(SELECT m.queue_id FROM m WHERE m.parts > 0))
+          AND (c.lane_id, c.queue_id) IN (SELECT m.lane_id, m.queue_id FROM m)
      )
      SELECT lane_id, queue_id, rcpt_no FROM d",
 );
@@ -136,12 +137,10 @@ pub(super) const DEFER: Statement = statement(
             FROM u JOIN own ON own.lane_id = u.lane_id AND own.epoch = u.epoch
             WHERE q.lane_id = u.lane_id AND q.queue_id = u.queue_id AND q.rcpt_no = u.rcpt_no
               AND q.attempts < u.attempt
-            RETURNING q.lane_id, q.queue_id, q.rcpt_no, q.attempts
+            RETURNING u.*
         ), h AS (
             INSERT INTO history (lane_id, queue_id, at, rcpt_no, attempt, action, forward_path, status, remote)
-            SELECT u.lane_id, u.queue_id, u.at, u.rcpt_no, u.attempt, u.action, u.forward_path, u.status, u.remote
-            FROM q JOIN u ON u.lane_id = q.lane_id AND u.queue_id = q.queue_id AND u.rcpt_no = q.rcpt_no
-                         AND u.attempt = q.attempts
+            SELECT lane_id, queue_id, at, rcpt_no, attempt, action, forward_path, status, remote FROM q
         )
         SELECT lane_id, queue_id, rcpt_no FROM q
         UNION ALL SELECT lane_id, epoch, -1 FROM own"

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Connection, Sqlite, SqliteConnection};
 
-use super::Writing;
 use super::content::{inline, part_count, parts};
+use super::reserve::Reserve;
 use super::statements::{
-    ACCEPT, ACCEPT_PART, ACCEPT_RECIPIENTS, ACCEPT_REPEAT, DEFER, DEFER_HISTORY, END_MESSAGES, END_PARTS,
-    FINISH, FINISH_HISTORY, LOOK_UP,
+    ACCEPT, ACCEPT_MANY, ACCEPT_MANY_ROWS, ACCEPT_PART, ACCEPT_RECIPIENTS, ACCEPT_REPEAT, CHECKPOINT, DEFER,
+    DEFER_HISTORY, END_MESSAGES, END_PARTS, FINISH, FINISH_HISTORY, LOOK_UP, SHRINK,
 };
+use super::{Writing, connection};
 use crate::fault::{Fault, Stage};
 use crate::metrics::Metrics;
 use crate::model::Reported;
@@ -22,30 +25,79 @@ use crate::store::{Batch, Committed, Committer, Form, Statement, Stored};
 /// See the module.
 pub(super) struct SqliteCommitter {
     writer: Arc<Writing>,
+    reserve: Reserve,
     metrics: Metrics,
 }
 
 impl SqliteCommitter {
-    pub(super) fn new(writer: Arc<Writing>, metrics: Metrics) -> Self {
-        Self { writer, metrics }
+    pub(super) fn new(writer: Arc<Writing>, reserve: Reserve, metrics: Metrics) -> Self {
+        Self { writer, reserve, metrics }
     }
-}
 
-#[async_trait]
-impl Committer for SqliteCommitter {
-    async fn commit(&mut self, batch: &Batch<'_>, form: Form) -> Result<Committed, Fault> {
+    /// Sets the reserve aside where it is missing, and first gives back to the disk what the file does not need.
+    async fn mind_the_reserve(&mut self) -> Result<(), Fault> {
+        if self.reserve.was_spent() {
+            self.run(SHRINK).await?;
+            self.run(CHECKPOINT).await?;
+        }
+        self.reserve.set_aside().await;
+        Ok(())
+    }
+
+    async fn run(&self, statement: Statement) -> Result<(), Fault> {
+        let mut guard = self.writer.lock().await?;
+        let run = sqlx::query(statement.sql).fetch_all(connection(&mut guard)?);
+        self.metrics.timed(statement, run).await?;
+        Ok(())
+    }
+
+    /// With the room of the reserve: the log is written back, so that it begins anew, and the results follow.
+    async fn commit_from_reserve(&mut self, batch: &Batch<'_>, form: Form) -> Result<Committed, Fault> {
+        if let Err(fault) = self.run(CHECKPOINT).await {
+            tracing::debug!(error = ?fault, "the log was not written back");
+        }
+        self.commit_once(batch, form).await
+    }
+
+    async fn commit_once(&mut self, batch: &Batch<'_>, form: Form) -> Result<Committed, Fault> {
         let mut guard = self.writer.lock().await?;
         // Taken out: a commit that is abandoned takes the connection along.
         let Some(mut connection) = guard.take() else {
             return Err(Fault::Refused("no connection".into()));
         };
         let result = run_in_transaction(&mut connection, batch, form, &self.metrics).await;
-        if matches!(&result, Ok(_) | Err(Fault::Data(_) | Fault::Conflict(_) | Fault::Full)) {
-            *guard = Some(connection);
+        match &result {
+            Ok(_) | Err(Fault::Data(_) | Fault::Conflict(_)) => *guard = Some(connection),
+            // SQLite may have rolled back by itself, which the driver does not know.
+            Err(_) => connection.close().await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "a broken connection was not closed cleanly");
+            }),
         }
         result
     }
 }
+
+#[async_trait]
+impl Committer for SqliteCommitter {
+    async fn commit(&mut self, batch: &Batch<'_>, form: Form) -> Result<Committed, Fault> {
+        if self.reserve.is_due()
+            && let Err(fault) = self.mind_the_reserve().await
+        {
+            tracing::debug!(error = ?fault, "no room could be made for the reserve");
+        }
+        if !self.reserve.is_kept() && !batch.messages.is_empty() {
+            return Err(Fault::Full);
+        }
+        match self.commit_once(batch, form).await {
+            Err(Fault::Full) if batch.messages.is_empty() && self.reserve.spend() => {
+                self.commit_from_reserve(batch, form).await
+            }
+            result => result,
+        }
+    }
+}
+
+type Insert<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 /// A row's key: lane, number, recipient.
 type Key = (u8, i64, u16);
@@ -86,10 +138,7 @@ impl Group<'_> {
             batch.reports.iter().copied().partition(|report| report.retry.is_some());
         let mut changed = self.finish(&finals).await?;
         changed.extend(self.defer(&delays).await?);
-        let mut stored = Vec::with_capacity(batch.messages.len());
-        for message in &batch.messages {
-            stored.push(self.insert(message).await?);
-        }
+        let stored = self.insert_all(&batch.messages).await?;
         let mut recipients: Vec<&PreparedMessage> = inserted(&batch.messages, &stored);
         let mut reports = Vec::with_capacity(batch.reports.len());
         for report in &batch.reports {
@@ -112,27 +161,40 @@ impl Group<'_> {
         Ok(Committed { messages, reports })
     }
 
+    /// Many rows with few statements, as long as none can be there already.
+    async fn insert_all(&mut self, messages: &[&PreparedMessage]) -> Result<Vec<(Stored, bool)>, Fault> {
+        let mut stored = Vec::with_capacity(messages.len());
+        for some in messages.chunks(ACCEPT_MANY_ROWS) {
+            if self.form == Form::First && some.len() == ACCEPT_MANY_ROWS {
+                let insert =
+                    some.iter().fold(sqlx::query(ACCEPT_MANY.sql), |query, message| bind(query, message));
+                self.metrics.timed(ACCEPT_MANY, insert.execute(&mut *self.connection)).await?;
+                for message in some {
+                    self.insert_parts(message).await?;
+                    stored.push((Stored::Yes, true));
+                }
+            } else {
+                for message in some {
+                    stored.push(self.insert(message).await?);
+                }
+            }
+        }
+        Ok(stored)
+    }
+
     /// Tells too whether the row is new.
     async fn insert(&mut self, message: &PreparedMessage) -> Result<(Stored, bool), Fault> {
         let statement = if self.form == Form::First { ACCEPT } else { ACCEPT_REPEAT };
-        let insert = sqlx::query(statement.sql)
-            .bind(i64::from(message.grant.lane))
-            .bind(message.number)
-            .bind(message.accepted_at)
-            .bind(i64::try_from(message.size).unwrap_or(i64::MAX))
-            .bind(i64::try_from(part_count(message)).unwrap_or(i64::MAX))
-            .bind(message.reverse_path.as_str())
-            .bind(message.account.as_deref())
-            .bind(message.trace.traceparent.as_str())
-            .bind(message.trace.tracestate.as_str())
-            .bind(message.envelope.as_slice())
-            .bind(inline(message))
-            .execute(&mut *self.connection);
-        let is_new = self.metrics.timed(statement, insert).await?.rows_affected() > 0;
-        if !is_new {
+        let insert = bind(sqlx::query(statement.sql), message).execute(&mut *self.connection);
+        if self.metrics.timed(statement, insert).await?.rows_affected() == 0 {
             let void = self.look_up(message).await? == Some(true);
             return Ok((if void { Stored::Taken } else { Stored::Yes }, false));
         }
+        self.insert_parts(message).await?;
+        Ok((Stored::Yes, true))
+    }
+
+    async fn insert_parts(&mut self, message: &PreparedMessage) -> Result<(), Fault> {
         for (number, octets) in parts(message) {
             let part = sqlx::query(ACCEPT_PART.sql)
                 .bind(i64::from(message.grant.lane))
@@ -142,7 +204,7 @@ impl Group<'_> {
                 .execute(&mut *self.connection);
             self.metrics.timed(ACCEPT_PART, part).await?;
         }
-        Ok((Stored::Yes, true))
+        Ok(())
     }
 
     async fn insert_recipients(&mut self, messages: &[&PreparedMessage]) -> Result<(), Fault> {
@@ -229,6 +291,22 @@ impl Group<'_> {
             })
             .collect()
     }
+}
+
+/// The columns of a message, in the order of its statements.
+fn bind<'q>(query: Insert<'q>, message: &'q PreparedMessage) -> Insert<'q> {
+    query
+        .bind(i64::from(message.grant.lane))
+        .bind(message.number)
+        .bind(message.accepted_at)
+        .bind(i64::try_from(message.size).unwrap_or(i64::MAX))
+        .bind(i64::try_from(part_count(message)).unwrap_or(i64::MAX))
+        .bind(message.reverse_path.as_str())
+        .bind(message.account.as_deref())
+        .bind(message.trace.traceparent.as_str())
+        .bind(message.trace.tracestate.as_str())
+        .bind(message.envelope.as_slice())
+        .bind(inline(message))
 }
 
 fn json<R: Serialize + ?Sized>(rows: &R) -> Result<String, Fault> {

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::statements::{
     BACKLOG, DEPTH, DUE, EXPIRED, FRESH, LOOK_UP, MESSAGE, PARK, SWEEP_HISTORY, SWEEP_MESSAGES, VOID,
 };
-use super::{LANE, SqliteStore};
+use super::{LANE, SqliteStore, connection};
 use crate::fault::{Fault, Stage};
 use crate::model::{Backlog, Delivery, Depth, Message, RecipientKey};
 use crate::prepare::{DeliveryRow, lane_number, stored_number};
@@ -141,9 +141,7 @@ impl SqliteStore {
     pub(super) async fn accepted_or_void(&self, id: QueueId, now: Timestamp) -> Result<bool, Fault> {
         let (lane, number) = (i64::from(id.lane), stored_number(id)?);
         let mut guard = self.writer.lock().await?;
-        let Some(connection) = guard.as_mut() else {
-            return Err(Fault::Refused("no connection".into()));
-        };
+        let connection = connection(&mut guard)?;
         let void = sqlx::query(VOID.sql).bind(lane).bind(number).bind(now.as_millis());
         self.metrics.timed(VOID, void.execute(&mut *connection)).await?;
         let look_up = sqlx::query_scalar::<_, i64>(LOOK_UP.sql).bind(lane).bind(number);
@@ -155,9 +153,7 @@ impl SqliteStore {
         let rows: Vec<_> = keys.iter().map(|key| (key.id.lane, key.id.number, key.number)).collect();
         let rows = serde_json::to_string(&rows).map_err(Fault::corrupt)?;
         let mut guard = self.writer.lock().await?;
-        let Some(connection) = guard.as_mut() else {
-            return Err(Fault::Refused("no connection".into()));
-        };
+        let connection = connection(&mut guard)?;
         let park = sqlx::query(PARK.sql).bind(rows).bind(at.as_millis()).execute(connection);
         let parked = self.metrics.timed(PARK, park).await;
         Ok(parked.map_err(|error| Fault::new(&error, Stage::Committing))?.rows_affected())
@@ -165,9 +161,7 @@ impl SqliteStore {
 
     pub(super) async fn delete_old(&self, lane: u8, before: Retention) -> Result<u64, Fault> {
         let mut guard = self.writer.lock().await?;
-        let Some(connection) = guard.as_mut() else {
-            return Err(Fault::Refused("no connection".into()));
-        };
+        let connection = connection(&mut guard)?;
         let history = sqlx::query(SWEEP_HISTORY.sql)
             .bind(i64::from(lane))
             .bind(before.history)

@@ -4,6 +4,7 @@
 mod commit;
 mod content;
 mod load;
+mod reserve;
 mod statements;
 pub(crate) mod views;
 
@@ -16,12 +17,14 @@ use async_trait::async_trait;
 use mail::{Content, QueueId, Timestamp};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
+use self::reserve::Reserve;
 use self::statements::LAST;
 use crate::error::OpenError;
 use crate::fault::{Fault, Stage};
@@ -42,6 +45,8 @@ const PAGE: u32 = 16 * 1024;
 pub(crate) struct SqliteStore {
     writer: Arc<Writing>,
     readers: SqlitePool,
+    path: PathBuf,
+    reserve_octets: u64,
     metrics: Metrics,
     held: AtomicBool,
     epoch: AtomicI64,
@@ -68,9 +73,12 @@ impl SqliteStore {
             .connect_lazy_with(options.clone().create_if_missing(false).pragma("query_only", "on"));
         check_schema(&readers).await?;
         let writer = Arc::new(Writing { options, connection: Mutex::new(None) });
+        let (path, reserve_octets) = (path.to_owned(), settings.reserve_octets);
         Ok(Self {
             writer,
             readers,
+            path,
+            reserve_octets,
             metrics,
             held: false.into(),
             epoch: 0.into(),
@@ -95,11 +103,20 @@ impl Writing {
     }
 }
 
+/// The connection behind a lock that was just taken.
+fn connection(guard: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnection, Fault> {
+    guard.as_mut().ok_or_else(|| Fault::Refused("no connection".into()))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
 /// Who holds the lock owns the queue; it ends with the process, however that ends.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
+    let lock_path = beside(path, ".lock");
     let cannot = |source| OpenError::Folder { path: lock_path.clone(), source };
     let file = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(cannot)?;
     match file.try_lock() {
@@ -114,10 +131,12 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .create_if_missing(true)
         .page_size(PAGE)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         // A commit is on the disk when it returns.
         .synchronous(SqliteSynchronous::Full)
         .pragma("wal_autocheckpoint", "1024")
+        .pragma("temp_store", "memory")
         .busy_timeout(std::time::Duration::from_secs(5))
         .disable_statement_logging()
 }
@@ -165,7 +184,11 @@ impl Store for SqliteStore {
     }
 
     fn committer(&self) -> Box<dyn Committer> {
-        Box::new(commit::SqliteCommitter::new(Arc::clone(&self.writer), self.metrics.clone()))
+        Box::new(commit::SqliteCommitter::new(
+            Arc::clone(&self.writer),
+            Reserve::new(beside(&self.path, ".reserve"), self.reserve_octets),
+            self.metrics.clone(),
+        ))
     }
 
     fn spools(&self, _size: usize) -> bool {

@@ -7,23 +7,43 @@ const fn statement(name: &'static str, sql: &'static str) -> Statement {
     Statement { name, sql }
 }
 
+/// The columns of a message as `bind` in `commit` gives them.
+macro_rules! row {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+
 macro_rules! insert_message {
-    ($conflict:literal) => {
+    ($($more:expr),*) => {
         concat!(
             "INSERT INTO message (lane_id, queue_id, accepted_at, octets, parts, reverse_path, account, traceparent,
                                   tracestate, envelope, content)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ",
-            $conflict
+             VALUES ", row!(), $($more),*
         )
     };
 }
 
+/// Three more rows.
+macro_rules! three {
+    () => {
+        concat!(",", row!(), ",", row!(), ",", row!())
+    };
+}
+
 /// The plain form fails where a key exists: an id given out twice must never pass for stored.
-pub(super) const ACCEPT: Statement = statement("accept", insert_message!(""));
+pub(super) const ACCEPT: Statement = statement("accept", insert_message!());
 
 /// After a commit whose outcome is not known.
 pub(super) const ACCEPT_REPEAT: Statement =
-    statement("accept_repeat", insert_message!("ON CONFLICT (lane_id, queue_id) DO NOTHING"));
+    statement("accept_repeat", insert_message!(" ON CONFLICT (lane_id, queue_id) DO NOTHING"));
+
+/// Rows of [`ACCEPT_MANY`].
+pub(super) const ACCEPT_MANY_ROWS: usize = 16;
+
+/// As [`ACCEPT`], for many rows in one call to the driver's thread.
+pub(super) const ACCEPT_MANY: Statement =
+    statement("accept_many", insert_message!(three!(), three!(), three!(), three!(), three!()));
 
 pub(super) const ACCEPT_PART: Statement = statement(
     "accept_part",
@@ -176,6 +196,12 @@ pub(super) const VOID: Statement = statement(
         SELECT 1 FROM history WHERE lane_id = ?1 AND queue_id = ?2)
      ON CONFLICT (lane_id, queue_id) DO NOTHING",
 );
+
+/// Gives free pages back to the disk.
+pub(super) const SHRINK: Statement = statement("shrink", "PRAGMA incremental_vacuum");
+
+/// Writes the log back into the file, and the log begins anew with nothing.
+pub(super) const CHECKPOINT: Statement = statement("checkpoint", "PRAGMA wal_checkpoint(TRUNCATE)");
 
 /// The highest number ever given out that is still known.
 pub(super) const LAST: Statement = statement(

@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::postgres::Postgres;
-use crate::support::{Database, Running, message, until};
+use crate::support::{Database, Running, key, message, relayed, until};
 
 crate::contracts![what_was_accepted_survives_a_kill_in_the_middle];
 
@@ -208,5 +208,63 @@ async fn a_commit_whose_answer_is_lost_is_stored_once() {
     assert!(!cutter.cut.load(Ordering::Acquire), "the answer was cut");
     assert_eq!((database.count("message").await, database.count("delivery").await), (2, 3));
     assert_eq!(running.queue.content(id).await.unwrap().unwrap().to_bytes(), "once");
+    running.stop().await;
+}
+
+/// A small disk of its own.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// None where this user may not mount.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(folder.path());
+        mount.output().is_ok_and(|done| done.status.success()).then(|| Self(folder))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_messages_and_still_records_results() {
+    let Some(disk) = Disk::mount() else {
+        println!("not run: it takes a user who may mount a small disk");
+        return;
+    };
+    let database = Database::in_folder(disk.0.path());
+    let running = database.run().await;
+    let offer = || message(running.queue.allocate().unwrap(), vec![b'x'; 200_000], &["<a@remote.test>"]);
+    let mut accepted = Vec::new();
+    loop {
+        let message = offer();
+        let id = message.id;
+        match running.queue.accept(message).await {
+            Ok(()) => accepted.push(id),
+            Err(error) => {
+                assert!(matches!(error, AcceptError::Overloaded), "{error:?}");
+                break;
+            }
+        }
+    }
+    for _ in 0..3 {
+        let refused = running.queue.accept(offer()).await;
+        assert!(matches!(refused, Err(AcceptError::Overloaded)), "{refused:?}");
+    }
+    let (ended, waiting) = accepted.split_at(accepted.len() / 2);
+    for id in ended {
+        running.queue.report(relayed(key(*id, 0), 1)).await.unwrap();
+    }
+    check(&running.queue, waiting, &[]).await;
+    // What has ended makes room, in the file and on the disk.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while running.queue.accept(offer()).await.is_err() {
+        assert!(Instant::now() < deadline, "there is no room again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     running.stop().await;
 }

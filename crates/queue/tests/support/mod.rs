@@ -51,6 +51,11 @@ impl Database {
         Self::at(url.replace("/postgres?", &format!("/{name}?")), None)
     }
 
+    /// A file in a folder that the test has.
+    pub(crate) fn in_folder(folder: &std::path::Path) -> Self {
+        Self::at(format!("sqlite:{}", folder.join("queue.sqlite").display()), None)
+    }
+
     fn at(url: String, folder: Option<tempfile::TempDir>) -> Self {
         Self { url, clock: Arc::new(AtomicI64::new(START)), _folder: folder }
     }
