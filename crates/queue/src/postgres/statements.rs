@@ -86,8 +86,8 @@ pub(super) const HISTORY_EXISTS: Statement =
 pub(super) const FENCE: Statement = statement("fence", concat!(own!(), " SELECT lane_id, epoch FROM own"));
 
 /// Final results: not fenced, for what happened, happened. The message goes with its last recipient: the
-/// count of pending ones is as before the deletion, which is one statement with it. Its parts are found by key whatever the planner
-/// believes of their table, and not looked for where there are none. Answers the recipients that
+/// count of pending ones is as before the deletion, which is one statement with it. Parts are not looked for where
+/// there are none, and never beyond the lanes at hand, whatever the planner believes of their table. Answers the recipients that
 /// were still pending.
 pub(super) const FINISH: Statement = statement(
     "finish",
@@ -114,7 +114,6 @@ pub(super) const FINISH: Statement = statement(
      ), p AS (
         DELETE FROM content_part c
         WHERE c.lane_id = ANY (ARRAY(SELECT m.lane_id FROM m WHERE m.parts > 0))
-          AND c.queue_id = ANY (ARRAY(SELECT m.queue_id FROM m WHERE m.parts > 0))
           AND (c.lane_id, c.queue_id) IN (SELECT m.lane_id, m.queue_id FROM m)
      )
      SELECT lane_id, queue_id, rcpt_no FROM d",
