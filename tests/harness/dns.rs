@@ -15,6 +15,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{AxfrPolicy, Catalog, MessageResponseBuilder, ZoneHandler, ZoneType};
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::RwLock;
 
 /// The server; it ends with this value.
 pub struct Dns {
@@ -24,8 +25,8 @@ pub struct Dns {
     _server: Server<Answers>,
 }
 
-#[derive(Default)]
 struct Shared {
+    catalog: RwLock<Catalog>,
     failing: AtomicBool,
     silent: AtomicBool,
     broken: Mutex<BTreeSet<String>>,
@@ -42,20 +43,33 @@ impl Dns {
     /// # Panics
     /// When a zone does not parse or no port is free.
     pub async fn start(zones: &[(&str, &str)]) -> Self {
-        let mut catalog = Catalog::new();
-        for (origin, records) in zones {
-            let name = Name::from_ascii(format!("{origin}.")).expect("an origin");
-            let handler: Arc<dyn ZoneHandler> = Arc::new(zone(&name, records));
-            catalog.upsert(LowerName::new(&name), vec![handler]);
-        }
-        let shared = Arc::new(Shared::default());
-        let answers = Answers { catalog, shared: Arc::clone(&shared) };
-        let mut server = Server::new(answers);
+        let shared = Arc::new(Shared {
+            catalog: RwLock::new(Catalog::new()),
+            failing: AtomicBool::default(),
+            silent: AtomicBool::default(),
+            broken: Mutex::default(),
+            asked: Mutex::default(),
+        });
+        let mut server = Server::new(Answers(Arc::clone(&shared)));
         let (tcp, udp) = one_port().await;
         let address = tcp.local_addr().expect("an address");
         server.register_socket(udp);
         server.register_listener(tcp, Duration::from_secs(30), 16);
-        Self { address, shared, _server: server }
+        let dns = Self { address, shared, _server: server };
+        for (origin, records) in zones {
+            dns.serve(origin, records).await;
+        }
+        dns
+    }
+
+    /// Serves a zone from now on, in place of what it was before.
+    ///
+    /// # Panics
+    /// When it does not parse.
+    pub async fn serve(&self, origin: &str, records: &str) {
+        let name = Name::from_ascii(format!("{origin}.")).expect("an origin");
+        let handler: Arc<dyn ZoneHandler> = Arc::new(zone(&name, records));
+        self.shared.catalog.write().await.upsert(LowerName::new(&name), vec![handler]);
     }
 
     /// Answers everything with SERVFAIL from now on, or no longer.
@@ -108,10 +122,7 @@ async fn one_port() -> (TcpListener, UdpSocket) {
     panic!("no port is free for both TCP and UDP");
 }
 
-struct Answers {
-    catalog: Catalog,
-    shared: Arc<Shared>,
-}
+struct Answers(Arc<Shared>);
 
 #[async_trait::async_trait]
 impl RequestHandler for Answers {
@@ -120,15 +131,15 @@ impl RequestHandler for Answers {
         request: &Request,
         mut reply: R,
     ) -> ResponseInfo {
-        if self.shared.silent.load(Ordering::SeqCst) {
+        if self.0.silent.load(Ordering::SeqCst) {
             return std::future::pending().await;
         }
         let question =
             request.request_info().ok().map(|info| (info.query.name().to_string(), info.query.query_type()));
-        let mut fail = self.shared.failing.load(Ordering::SeqCst);
+        let mut fail = self.0.failing.load(Ordering::SeqCst);
         if let Some((name, kind)) = question {
-            fail |= self.shared.broken.lock().unwrap().contains(&name);
-            self.shared.asked.lock().unwrap().push(format!("{name} {kind}"));
+            fail |= self.0.broken.lock().unwrap().contains(&name);
+            self.0.asked.lock().unwrap().push(format!("{name} {kind}"));
         }
         if fail {
             let answer = MessageResponseBuilder::from_message_request(request)
@@ -137,6 +148,6 @@ impl RequestHandler for Answers {
                 return info;
             }
         }
-        self.catalog.handle_request::<R, T>(request, reply).await
+        self.0.catalog.read().await.handle_request::<R, T>(request, reply).await
     }
 }

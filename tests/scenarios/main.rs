@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input_gets_a_clear_reply;
+mod dns_rules_are_followed;
 mod mail_is_tried_again_until_it_is_taken;
 mod mail_reaches_a_local_mailbox;
 mod mail_reaches_a_server_found_through_dns;
