@@ -36,6 +36,8 @@ pub struct Span {
     pub service: String,
     /// Its name.
     pub name: String,
+    /// `server`, `client` or `internal`.
+    pub kind: String,
     /// 32 hexadecimal digits.
     pub trace_id: String,
     /// 16 hexadecimal digits.
@@ -178,7 +180,7 @@ impl Collector {
     #[must_use]
     pub fn tree(&self) -> String {
         self.spans().iter().fold(String::new(), |mut text, span| {
-            let Span { service, name, trace_id, span_id, parent_id, attributes } = span;
+            let Span { service, name, trace_id, span_id, parent_id, attributes, .. } = span;
             let _ = writeln!(text, "{trace_id} {parent_id:16} > {span_id} {service}: {name} {attributes:?}");
             text
         })
@@ -195,8 +197,10 @@ impl TraceService for Store {
         for resource in request.into_inner().resource_spans {
             let service = service(resource.resource.map(|resource| resource.attributes));
             for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                let kind = span.kind().as_str_name().trim_start_matches("SPAN_KIND_").to_ascii_lowercase();
                 spans.push(Span {
                     service: service.clone(),
+                    kind,
                     name: span.name,
                     trace_id: hex(&span.trace_id),
                     span_id: hex(&span.span_id),

@@ -11,4 +11,5 @@ mod mail_that_cannot_be_delivered_comes_back;
 mod misconfiguration_stops_the_start;
 mod no_stranger_relays;
 mod nothing_accepted_is_lost;
+mod one_trace_follows_a_message;
 mod the_harness_does_what_it_says;

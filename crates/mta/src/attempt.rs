@@ -82,10 +82,18 @@ impl Attempts {
     /// Fails a job whose time is up without another attempt.
     pub async fn expire(&self, dispatcher: &Arc<Dispatcher>, memory: &ContentMemory, mut job: Job) {
         let Some(loaded) = self.load(memory, &mut job).await else { return };
+        let span = tracing::info_span!(
+            "delivery.expire",
+            queue_id = %job.id,
+            destination = %job.destination,
+            recipients = job.deliveries.len(),
+            outcome = tracing::field::Empty,
+        );
+        protocol::trace::span_parent(&span, &loaded.message.trace);
         let last = Status::new(451, (4, 4, 1), "no server of the destination has answered");
         let attempted =
             job.deliveries.iter().map(|_| Attempted::here(Outcome::Failed(time_is_up(&last)))).collect();
-        self.store(dispatcher, &job, &loaded, attempted).await;
+        self.store(dispatcher, &job, &loaded, attempted).instrument(span).await;
     }
 
     /// The message in memory, or read from the queue once there is room for it. None when it is gone: somebody else finished it.

@@ -21,7 +21,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let meter = opentelemetry::global::meter("postrider");
-        Self {
+        let metrics = Self {
             duration: meter
                 .f64_histogram("queue.commit.duration")
                 .with_unit("s")
@@ -44,7 +44,10 @@ impl Metrics {
                 .with_unit("s")
                 .with_description("How long a statement took, by its name")
                 .build(),
-        }
+        };
+        // There from the start, so that the first failure is an increase.
+        metrics.failures.add(0, &[]);
+        metrics
     }
 
     pub(crate) fn committed(&self, messages: usize, reports: usize, took: Duration) {
