@@ -23,6 +23,7 @@ const LISTENS: &[Listen] = &[
 pub struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    below: Option<PathBuf>,
 }
 
 impl Setup {
@@ -51,6 +52,13 @@ impl Setup {
         self
     }
 
+    /// Makes its data folder in this folder, as on another disk.
+    #[must_use]
+    pub fn below(mut self, folder: &Path) -> Self {
+        self.below = Some(folder.to_owned());
+        self
+    }
+
     /// Reports to a collector, soon.
     #[must_use]
     pub fn collector(mut self, collector: &Collector) -> Self {
@@ -63,7 +71,8 @@ impl Setup {
     /// # Panics
     /// When it does not.
     pub async fn start(self) -> Together {
-        let data = tempfile::tempdir().expect("a temporary folder");
+        let parent = self.below.unwrap_or_else(std::env::temp_dir);
+        let data = tempfile::tempdir_in(parent).expect("a temporary folder");
         let mut arguments = vec!["up".to_owned(), "--data".to_owned(), data.path().display().to_string()];
         arguments.extend(self.arguments);
         let mut agent = Agent::new("postrider", "postrider", arguments, LISTENS);

@@ -12,4 +12,6 @@ mod misconfiguration_stops_the_start;
 mod no_stranger_relays;
 mod nothing_accepted_is_lost;
 mod one_trace_follows_a_message;
+mod several_mtas_share_one_queue;
 mod the_harness_does_what_it_says;
+mod trouble_with_the_queue;
