@@ -55,13 +55,14 @@ impl Domain {
         if text.is_empty() {
             return Err(AddressError::DomainMissing);
         }
-        if text.len() > DOMAIN_LIMIT {
+        // Lower case first: some letters take more octets in it, and what is kept has to be read again.
+        let name = if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() };
+        if name.len() > DOMAIN_LIMIT {
             return Err(AddressError::DomainTooLong);
         }
-        for label in text.split('.') {
+        for label in name.split('.') {
             check_label(label)?;
         }
-        let name = if text.is_ascii() { text.to_ascii_lowercase() } else { text.to_lowercase() };
         Ok(Self(name))
     }
 
@@ -79,7 +80,9 @@ impl Domain {
         if self.0.is_ascii() {
             return Ok(self.0.clone());
         }
-        idna::domain_to_ascii(&self.0).map_err(|_| AddressError::Domain)
+        let name = idna::domain_to_ascii(&self.0).map_err(|_| AddressError::Domain)?;
+        // Letters such as U+FF0F or U+FF20 come out as `/` or `@`, and U+3002 as a dot.
+        Self::parse(&name).map(|domain| domain.0)
     }
 
     /// Whether every label is ASCII, so that the name can be said without SMTPUTF8.
@@ -387,7 +390,24 @@ mod tests {
 
     #[test]
     fn an_internationalised_domain_has_a_name_in_dns() {
-        assert_eq!(Domain::parse("Bücher.example").unwrap().to_ascii().unwrap(), "xn--bcher-kva.example");
+        for (text, ascii) in [
+            ("Bücher.example", Ok("xn--bcher-kva.example")),
+            ("\u{ff25}xample.test", Ok("example.test")),
+            ("a\u{ff0f}b.test", Err(AddressError::Domain)),
+            ("a\u{ff20}b.test", Err(AddressError::Domain)),
+            ("example.test\u{3002}", Err(AddressError::Domain)),
+        ] {
+            assert_eq!(Domain::parse(text).unwrap().to_ascii().as_deref().map_err(|e| *e), ascii, "{text}");
+        }
+    }
+
+    /// Some letters take more octets in lower case.
+    #[test]
+    fn limits_hold_for_what_is_kept() {
+        let label = |letters: usize| "\u{130}".repeat(letters);
+        assert_eq!(Domain::parse(&label(31)), Err(AddressError::DomainTooLong));
+        let kept = Domain::parse(&label(21)).unwrap();
+        assert_eq!(Domain::parse(kept.as_str()), Ok(kept));
     }
 
     proptest::proptest! {

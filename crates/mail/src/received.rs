@@ -9,17 +9,18 @@ use crate::{Domain, Envelope, ForwardPath, QueueId, ReversePath, Timestamp};
 #[must_use]
 pub fn received(envelope: &Envelope, by: &Domain, id: QueueId, tls: Option<&str>, at: Timestamp) -> String {
     let origin = &envelope.origin;
+    let helo = clean(&origin.helo, envelope.smtputf8);
     let from = match origin.address {
-        Some(std::net::IpAddr::V4(address)) => format!("from {} ([{address}])", clean(&origin.helo)),
-        Some(std::net::IpAddr::V6(address)) => format!("from {} ([IPv6:{address}])", clean(&origin.helo)),
-        None => format!("from {}", clean(&origin.helo)),
+        Some(std::net::IpAddr::V4(address)) => format!("from {helo} ([{address}])"),
+        Some(std::net::IpAddr::V6(address)) => format!("from {helo} ([IPv6:{address}])"),
+        None => format!("from {helo}"),
     };
     let tls = tls.map(|version| format!("\r\n\t(using {version})")).unwrap_or_default();
     let recipient = match envelope.recipients.as_slice() {
         [only] => format!("\r\n\tfor {}", only.forward_path),
         _ => String::new(),
     };
-    let with = clean(&origin.protocol);
+    let with = clean(&origin.protocol, false);
     format!("Received: {from}{tls}\r\n\tby {by} with {with} id {id}{recipient};\r\n\t{}\r\n", at.rfc5322())
 }
 
@@ -38,9 +39,11 @@ pub fn delivered_to(forward_path: &ForwardPath) -> String {
     }
 }
 
-/// What a peer called itself, reduced to what may stand in a header field; an empty name becomes `unknown`.
-fn clean(name: &str) -> String {
-    let allowed = |c: char| c.is_alphanumeric() || "-._[]:".contains(c);
+/// What a peer called itself, reduced to what may stand in a header field (in UTF-8 only where the message may, RFC 6531);
+/// an empty name becomes `unknown`.
+fn clean(name: &str, utf8: bool) -> String {
+    let allowed =
+        |c: char| c.is_ascii_alphanumeric() || (utf8 && c.is_alphanumeric()) || "-._[]:".contains(c);
     let name: String = name.chars().filter(|c| allowed(*c)).take(crate::address::DOMAIN_LIMIT).collect();
     if name.is_empty() { "unknown".to_owned() } else { name }
 }
@@ -72,5 +75,14 @@ mod tests {
             "Received: from client.exampleX:y ([192.0.2.7])\r\n\t(using TLSv1.3)\r\n\tby mx.example with ESMTPSA id \
              000g000000000001\r\n\tfor <a@b.example>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn a_peers_name_is_ascii_unless_the_message_may_be_more() {
+        for (name, utf8, cleaned) in
+            [("mäx.test", false, "mx.test"), ("mäx.test", true, "mäx.test"), ("ä(\"", false, "unknown")]
+        {
+            assert_eq!(clean(name, utf8), cleaned, "{name}");
+        }
     }
 }
