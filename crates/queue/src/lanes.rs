@@ -70,7 +70,10 @@ impl LaneTable {
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Owned> {
-        self.published.subscribe()
+        let mut receiver = self.published.subscribe();
+        // Lanes may have been taken before anybody asked; who waits for a change is to hear of them, too.
+        receiver.mark_changed();
+        receiver
     }
 
     /// An id that nobody else gives out, in a lane owned now; lanes take turns, and neighbours go to different writers.
@@ -270,6 +273,15 @@ mod tests {
         assert!(table.allocate(Timestamp::from_millis(0), 1).is_none());
         assert!(table.lapse() && !table.lapse());
         assert!(table.subscribe().borrow().is_empty());
+    }
+
+    #[test]
+    fn who_subscribes_late_hears_of_what_is_owned() {
+        let table = owning([1, 2]);
+        let mut lanes = table.subscribe();
+        assert!(lanes.has_changed().is_ok_and(|changed| changed));
+        assert_eq!(lanes.borrow_and_update().len(), 2);
+        assert!(lanes.has_changed().is_ok_and(|changed| !changed));
     }
 
     #[test]

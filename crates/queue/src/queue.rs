@@ -92,7 +92,7 @@ impl Queue {
     }
 
     /// The lanes owned now, with their epochs. What comes in is to be loaded ([`Queue::fresh`], [`Queue::backlog`]); what goes
-    /// is to be dropped; a lane whose epoch changed went and came.
+    /// is to be dropped; a lane whose epoch changed went and came. What is owned already counts as a change that was not seen.
     #[must_use]
     pub fn lanes(&self) -> watch::Receiver<Arc<BTreeMap<u8, i64>>> {
         self.inner.lanes.subscribe()
