@@ -45,7 +45,14 @@ async fn from_agents_apart_and_in_one_trace() {
     let message = apart.maildir(BOB).holds(1).await.remove(0);
     assert_eq!(body(&message), body(CONTENT));
     let delivered = collector.span("the delivery's span", |span| span.name == "mailbox.deliver").await;
-    let names = ["smtp.transaction", "relay.enqueue", "queue.commit", "delivery.attempt", "mailbox.deliver"];
+    let names = [
+        "smtp.transaction",
+        "relay.enqueue",
+        "queue.commit",
+        "delivery.attempt",
+        "delivery.deliver",
+        "mailbox.deliver",
+    ];
     let spans = collector.trace(&delivered.trace_id, &names).await;
     let service = |name: &str| spans.iter().find(|span| span.name == name).map(|span| span.service.as_str());
     assert_eq!(service("smtp.transaction"), Some("msa"));
