@@ -40,7 +40,8 @@ pub trait Agent: Send + Sync + 'static {
 
     /// Takes the message. A 2yz says that it is durable and no longer the peer's to care for (RFC 5321 4.2.5).
     ///
-    /// `content` is decoded: lines end in CRLF, dot-stuffing is undone, the final dot is not part of it.
+    /// `content` is decoded: dot-stuffing is undone, the final dot is not part of it. Lines end in CRLF and nothing else, but
+    /// in the body of a message that said BODY=BINARYMIME; without DATA the last may lack its end (RFC 3030 2).
     async fn data(&self, session: &SessionInfo, envelope: Envelope, content: Bytes) -> Reply;
 }
 

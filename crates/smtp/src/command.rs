@@ -1,5 +1,5 @@
 //! One command line, without its CRLF, to a typed command (RFC 5321 4.1, with the parameters of RFC 1870, 3461, 4954, 6152
-//! and 6531). Knows no state: whether a command may come now is for the session to say.
+//! and 6531, and BDAT of RFC 3030). Knows no state: whether a command may come now is for the session to say.
 
 mod parameters;
 
@@ -22,6 +22,13 @@ pub enum Command {
     Rcpt(Recipient),
     /// DATA.
     Data,
+    /// BDAT (RFC 3030).
+    Bdat {
+        /// Octets that follow the line.
+        size: u64,
+        /// LAST: the message ends behind them.
+        last: bool,
+    },
     /// RSET.
     Rset,
     /// NOOP.
@@ -78,6 +85,9 @@ pub enum CommandError {
     /// A parameter whose value does not fit, or that is there twice.
     #[error("the parameter {0} is not well-formed")]
     ParameterMalformed(&'static str),
+    /// A BDAT that does not say how many octets follow.
+    #[error("the size of the chunk cannot be read")]
+    ChunkSize,
 }
 
 impl CommandError {
@@ -95,6 +105,7 @@ impl CommandError {
             Self::ForwardPath(error) => reply::bad_recipient_address(error),
             Self::ParameterUnknown => reply::parameter_unknown(),
             Self::ParameterMalformed(which) => reply::parameter_malformed(which),
+            Self::ChunkSize => reply::chunk_size_unreadable(),
         }
     }
 }
@@ -115,6 +126,10 @@ impl Command {
     /// # Errors
     /// When it is no command that we know.
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
+        Self::parse_any(line).map_err(|error| if is_bdat(line) { CommandError::ChunkSize } else { error })
+    }
+
+    fn parse_any(line: &[u8]) -> Result<Self, CommandError> {
         if line.len() + 2 > line_limit(line) {
             return Err(CommandError::TooLong);
         }
@@ -141,10 +156,17 @@ impl Command {
             "VRFY" => some(arguments, Self::Vrfy, "Usage: VRFY user"),
             "EXPN" => some(arguments, Self::Expn, "Usage: EXPN list"),
             "AUTH" => auth(arguments),
-            "BDAT" | "ETRN" | "SEND" | "SOML" | "SAML" | "TURN" => Err(CommandError::NotImplemented),
+            "BDAT" => bdat(arguments),
+            "ETRN" | "SEND" | "SOML" | "SAML" | "TURN" => Err(CommandError::NotImplemented),
             _ => Err(CommandError::Unknown),
         }
     }
+}
+
+/// Whether the line is a BDAT, however broken.
+fn is_bdat(line: &[u8]) -> bool {
+    let verb = line.get(..4).unwrap_or_default();
+    verb.eq_ignore_ascii_case(b"BDAT") && line.get(4).is_none_or(|octet| !octet.is_ascii_alphanumeric())
 }
 
 fn line_limit(line: &[u8]) -> usize {
@@ -173,6 +195,16 @@ fn alone(arguments: &str, command: Command, usage: &'static str) -> Result<Comma
 
 fn some(arguments: &str, command: Command, usage: &'static str) -> Result<Command, CommandError> {
     if arguments.is_empty() { Err(CommandError::Syntax(usage)) } else { Ok(command) }
+}
+
+fn bdat(arguments: &str) -> Result<Command, CommandError> {
+    let (size, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
+    let last = rest.eq_ignore_ascii_case("LAST");
+    let digits = !size.is_empty() && size.bytes().all(|octet| octet.is_ascii_digit());
+    match size.parse() {
+        Ok(size) if digits && (last || rest.is_empty()) => Ok(Command::Bdat { size, last }),
+        _ => Err(CommandError::ChunkSize),
+    }
 }
 
 fn mail(arguments: &str) -> Result<Command, CommandError> {
@@ -221,6 +253,9 @@ mod tests {
             ("HELO [192.0.2.1] ", Command::Helo("[192.0.2.1]".to_owned())),
             ("dAtA", Command::Data),
             ("QUIT ", Command::Quit),
+            ("bdat 10", Command::Bdat { size: 10, last: false }),
+            ("BDAT 00 last ", Command::Bdat { size: 0, last: true }),
+            ("BDAT 18446744073709551615", Command::Bdat { size: u64::MAX, last: false }),
             ("NOOP whatever that is", Command::Noop),
             ("VRFY somebody", Command::Vrfy),
             ("auth plain", Command::Auth { mechanism: "plain".to_owned(), initial: None }),
@@ -240,6 +275,15 @@ mod tests {
             ("EHLO", CommandError::Syntax("Usage: EHLO name")),
             ("EHLO a b", CommandError::Syntax("Usage: EHLO name")),
             ("DATA now", CommandError::Syntax("Usage: DATA")),
+            ("BDAT", CommandError::ChunkSize),
+            ("BDAT -1", CommandError::ChunkSize),
+            ("BDAT +1", CommandError::ChunkSize),
+            ("BDAT 1 FIRST", CommandError::ChunkSize),
+            ("BDAT 1  LAST", CommandError::ChunkSize),
+            ("BDAT 18446744073709551616", CommandError::ChunkSize),
+            ("BDAT\t1", CommandError::ChunkSize),
+            ("bdat 1\nx", CommandError::ChunkSize),
+            ("BDATA 1", CommandError::Unknown),
             ("AUTH", CommandError::Syntax("Usage: AUTH mechanism [initial-response]")),
             ("MAIL", CommandError::Syntax("Usage: MAIL FROM:<address>")),
             ("MAIL TO:<a@b>", CommandError::Syntax("Usage: MAIL FROM:<address>")),

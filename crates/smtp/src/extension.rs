@@ -3,6 +3,9 @@
 
 use std::fmt::Write as _;
 
+/// Mechanisms that are kept of a server's list; nobody has more, and looking through the list must stay cheap.
+const MECHANISMS: usize = 32;
+
 /// The extensions that a server offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
@@ -18,8 +21,12 @@ pub struct Capabilities {
     pub enhanced_status_codes: bool,
     /// DSN (RFC 3461).
     pub dsn: bool,
-    /// CHUNKING (RFC 3030); read from peers, not offered by us yet.
+    /// CHUNKING (RFC 3030).
     pub chunking: bool,
+    /// BINARYMIME (RFC 3030).
+    pub binary_mime: bool,
+    /// RCPTMAX of LIMITS (RFC 9422): RCPT commands in one transaction.
+    pub recipients: Option<u64>,
     /// STARTTLS (RFC 3207).
     pub starttls: bool,
     /// The mechanisms of AUTH (RFC 4954), in upper case; empty where there is no AUTH.
@@ -57,6 +64,8 @@ impl Capabilities {
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "DSN" => self.dsn = true,
             "CHUNKING" => self.chunking = true,
+            "BINARYMIME" => self.binary_mime = true,
+            "LIMITS" => self.add_limits(words),
             "STARTTLS" => self.starttls = true,
             "AUTH" => self.add_mechanisms(words),
             // The form of servers before RFC 2554: "AUTH=LOGIN PLAIN".
@@ -68,8 +77,20 @@ impl Capabilities {
         }
     }
 
+    /// Limits that are not known are left out, as RFC 9422 3 wants.
+    fn add_limits<'a>(&mut self, limits: impl Iterator<Item = &'a str>) {
+        for (name, value) in limits.filter_map(|limit| limit.split_once('=')) {
+            if name.eq_ignore_ascii_case("RCPTMAX") {
+                self.recipients = value.parse().ok().filter(|limit| *limit > 0);
+            }
+        }
+    }
+
     fn add_mechanisms<'a>(&mut self, mechanisms: impl Iterator<Item = &'a str>) {
         for mechanism in mechanisms.map(str::to_ascii_uppercase) {
+            if self.auth.len() == MECHANISMS {
+                return;
+            }
             if !mechanism.is_empty() && !self.auth.contains(&mechanism) {
                 self.auth.push(mechanism);
             }
@@ -95,12 +116,16 @@ impl Capabilities {
             (self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
             (self.dsn, "DSN"),
             (self.chunking, "CHUNKING"),
+            (self.binary_mime, "BINARYMIME"),
             (self.starttls, "STARTTLS"),
         ] {
             if offered {
                 text.push('\n');
                 text.push_str(keyword);
             }
+        }
+        if let Some(limit) = self.recipients {
+            let _ = write!(text, "\nLIMITS RCPTMAX={limit}");
         }
         if !self.auth.is_empty() {
             text.push_str("\nAUTH ");
@@ -123,14 +148,17 @@ mod tests {
             smtputf8: true,
             enhanced_status_codes: true,
             dsn: true,
-            chunking: false,
+            chunking: true,
+            binary_mime: true,
+            recipients: Some(100),
             starttls: true,
             auth: vec!["PLAIN".to_owned(), "LOGIN".to_owned()],
         };
         let text = offered.text("mx.example");
         assert_eq!(
             text,
-            "mx.example\nSIZE 1000\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nSTARTTLS\nAUTH PLAIN LOGIN"
+            "mx.example\nSIZE 1000\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nBINARYMIME\nSTARTTLS\n\
+             LIMITS RCPTMAX=100\nAUTH PLAIN LOGIN"
         );
         assert_eq!(Capabilities::parse(&text), offered);
         assert_eq!(Capabilities::parse("mx.example"), Capabilities::default());
@@ -138,10 +166,15 @@ mod tests {
 
     #[test]
     fn peers_are_understood_whatever_their_spelling() {
-        let theirs = Capabilities::parse("x\nsize 0\nXNEW y\nauth login\nAUTH=LOGIN PLAIN\n8bitmime\n");
+        let theirs = Capabilities::parse(
+            "x\nsize 0\nXNEW y\nauth login\nAUTH=LOGIN PLAIN\n8bitmime\nlimits MAILMAX=5 rcptmax=20 X\n",
+        );
+        assert_eq!(theirs.recipients, Some(20));
         assert_eq!(theirs.size, Some(None));
         assert_eq!(theirs.auth, ["LOGIN", "PLAIN"]);
         assert!(theirs.eight_bit_mime);
         assert_eq!(Capabilities::parse("PIPELINING"), Capabilities::default());
+        let endless: String = (0..20_000).map(|number| format!(" M{number}")).collect();
+        assert_eq!(Capabilities::parse(&format!("x\nAUTH{endless}")).auth.len(), MECHANISMS);
     }
 }

@@ -9,26 +9,33 @@
 //!      └──── STARTTLS, TLS ─────┘ │  └─── RSET, EHLO ──┘   └──┘             │ end of data
 //!                          AUTH ▼ │                                         │
 //!                      Authenticating        Greeted ◀──────────────────────┘
+//!
+//!                BDAT          its octets            BDAT … LAST, its octets
+//!  Transaction ───────▶ Chunk ───────────▶ Chunked ──────────▶ Chunk ─────────▶ Greeted
 //! ```
+//! A BDAT out of turn is a `RefusedChunk` until its octets have passed.
 //! While a question is open the session is `Asked`; after QUIT, 421 and injection it is `Closing`.
 
+mod auth;
 mod check;
+mod chunks;
 mod lines;
 mod step;
 
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use mail::{Account, Envelope, Origin, ReversePath};
+use mail::{BodyType, Envelope, Origin, ReversePath};
 
 use crate::agent::SessionInfo;
 use crate::command::{Command, CommandError, MailParameters};
-use crate::data::{Decoder, Fault, Fed};
+use crate::data::{Chunks, Decoder, Fault, Fed};
 use crate::extension::Capabilities;
 use crate::reply::{self, Reply};
-use crate::sasl::{Exchange, Mechanism, Progress};
+use crate::sasl::{Exchange, Mechanism};
 use crate::server::Settings;
 use crate::tls::TlsInfo;
+use chunks::{Chunk, Refused};
 use lines::{Line, Lines};
 
 pub use step::{Answer, Question, Step};
@@ -45,6 +52,13 @@ struct Transaction {
     declared_size: Option<usize>,
 }
 
+impl Transaction {
+    /// Whether MAIL said BODY=BINARYMIME.
+    fn is_binary(&self) -> bool {
+        self.envelope.body == BodyType::BinaryMime
+    }
+}
+
 /// What is valid when; see the diagram at the head of the module.
 #[derive(Debug)]
 enum State {
@@ -53,9 +67,22 @@ enum State {
     Authenticating(Exchange),
     Transaction(Transaction),
     Data(Transaction, Decoder),
+    Chunk(Transaction, Chunks, Chunk),
+    Chunked(Transaction, Chunks),
+    RefusedChunk(Box<Refused>),
     Asked(Asked),
     Handshake,
     Closing,
+}
+
+impl State {
+    fn is_in_transaction(&self) -> bool {
+        match self {
+            Self::Transaction(_) | Self::Data(..) | Self::Chunk(..) | Self::Chunked(..) => true,
+            Self::Asked(asked) => !matches!(asked, Asked::Authenticate),
+            _ => false,
+        }
+    }
 }
 
 /// Which question is open, with what the answer needs.
@@ -66,6 +93,7 @@ enum Asked {
     Rcpt { declared_size: Option<usize> },
     ReserveFirst(Transaction, usize),
     ReserveMore(Transaction, Decoder),
+    ReserveChunk(Transaction, Chunks, Chunk, usize),
     Data,
 }
 
@@ -124,19 +152,19 @@ impl Session {
         &mut self.output
     }
 
-    /// Whether content is being read (between 354 and the end of data).
+    /// Whether content is being read (between 354 and the end of data, or within a chunk).
     #[must_use]
     pub fn is_in_data(&self) -> bool {
-        matches!(self.state, State::Data(..) | State::Asked(Asked::ReserveMore(..)))
+        let in_chunk = matches!(self.state, State::Chunk(..) | State::RefusedChunk(_));
+        in_chunk || matches!(self.state, State::Data(..) | State::Asked(Asked::ReserveMore(..)))
     }
 
     /// Whether there is a mail transaction.
     #[must_use]
     pub fn is_in_transaction(&self) -> bool {
         match &self.state {
-            State::Transaction(_) | State::Data(..) => true,
-            State::Asked(asked) => !matches!(asked, Asked::Authenticate),
-            _ => false,
+            State::RefusedChunk(refused) => refused.next.is_in_transaction(),
+            state => state.is_in_transaction(),
         }
     }
 
@@ -151,6 +179,8 @@ impl Session {
                     return Step::Handshake;
                 }
                 State::Data(transaction, decoder) => self.read_content(transaction, decoder),
+                State::Chunk(transaction, chunks, chunk) => self.read_chunk(transaction, chunks, chunk),
+                State::RefusedChunk(refused) => self.read_refused_chunk(refused),
                 State::Asked(asked) => {
                     // Stepped before it was answered: nothing can be done but wait.
                     self.state = State::Asked(asked);
@@ -210,6 +240,10 @@ impl Session {
                 }
                 self.state = State::Data(transaction, decoder);
             }
+            (
+                State::Asked(Asked::ReserveChunk(transaction, chunks, chunk, octets)),
+                Answer::Reserve(granted),
+            ) => self.reserved_for_chunk(transaction, chunks, chunk, granted.then_some(octets)),
             (State::Asked(Asked::Data), Answer::Data(said)) => {
                 if said.is_success() {
                     self.errors = 0;
@@ -264,17 +298,24 @@ impl Session {
         }
         let command = Command::parse(&self.input[..length]);
         self.lines.consume(&mut self.input, length);
-        let checked = command.map_err(CommandError::reply).and_then(|command| {
-            self.check(&command, &state)?;
-            Ok(command)
-        });
-        match checked {
-            Ok(command) => self.proceed(command, state),
-            Err(refusal) => {
-                self.say(&refusal, state);
-                None
+        let refusal = match command {
+            Ok(command) => match (self.check(&command, &state), &command) {
+                (Ok(()), _) => return self.proceed(command, state),
+                (Err(refusal), Command::Bdat { size, .. }) => {
+                    self.refuse_chunk(*size, refusal, state);
+                    return None;
+                }
+                (Err(refusal), _) => refusal,
+            },
+            // How many octets of content follow nobody knows: they are not to be taken for commands.
+            Err(error @ CommandError::ChunkSize) => {
+                self.say(&error.reply(), State::Closing);
+                return None;
             }
-        }
+            Err(error) => error.reply(),
+        };
+        self.say(&refusal, state);
+        None
     }
 
     /// Does what a checked command says.
@@ -292,6 +333,12 @@ impl Session {
                 let wanted = wanted.min(self.settings.max_size);
                 return self.ask(Question::Reserve(wanted), Asked::ReserveFirst(transaction, wanted));
             }
+            (Command::Bdat { size, last }, State::Transaction(transaction)) => {
+                return self.first_chunk(transaction, size, last);
+            }
+            (Command::Bdat { size, last }, State::Chunked(transaction, chunks)) => {
+                self.next_chunk(transaction, chunks, size, last);
+            }
             (Command::Rset, State::Connected) => self.say(&reply::ok(), State::Connected),
             (Command::Rset, _) => self.say(&reply::ok(), State::Greeted),
             (Command::Quit, _) => self.say(&reply::goodbye(), State::Closing),
@@ -303,7 +350,7 @@ impl Session {
             (Command::Help, state) => self.say(&reply::help(), state),
             (Command::Noop, state) => self.say(&reply::ok(), state),
             // `check` lets none of these come here.
-            (Command::Rcpt(_) | Command::Data | Command::Expn, state) => {
+            (Command::Rcpt(_) | Command::Data | Command::Bdat { .. } | Command::Expn, state) => {
                 self.say(&reply::bad_sequence("Bad sequence of commands"), state);
             }
         }
@@ -334,7 +381,9 @@ impl Session {
             smtputf8: true,
             enhanced_status_codes: true,
             dsn: true,
-            chunking: false,
+            chunking: true,
+            binary_mime: true,
+            recipients: Some(self.settings.max_recipients as u64),
             starttls: self.starttls && !secure,
             auth,
         }
@@ -363,48 +412,6 @@ impl Session {
             self.say(&reply::ready_for_tls(), State::Handshake);
         } else {
             self.say(&reply::pipelined_starttls(), State::Closing);
-        }
-    }
-
-    fn auth(&mut self, mechanism: &str, initial: Option<&str>, state: State) -> Option<Step> {
-        let Some(mechanism) = Mechanism::named(mechanism) else {
-            self.say(&reply::mechanism_unknown(), state);
-            return None;
-        };
-        self.authenticate(Exchange::begin(mechanism, initial))
-    }
-
-    fn authenticate(&mut self, progress: Result<Progress, Reply>) -> Option<Step> {
-        match progress {
-            Ok(Progress::Challenge(challenge, exchange)) => {
-                self.say(&reply::challenge(challenge), State::Authenticating(exchange));
-                None
-            }
-            Ok(Progress::Done(credentials)) => {
-                self.ask(Question::Authenticate(credentials), Asked::Authenticate)
-            }
-            Err(refusal) => {
-                self.say(&refusal, State::Greeted);
-                None
-            }
-        }
-    }
-
-    fn authenticated(&mut self, answer: Result<Account, Reply>) {
-        match answer {
-            Ok(account) => {
-                self.info.account = Some(account);
-                self.say(&reply::authenticated(), State::Greeted);
-            }
-            Err(refusal) => {
-                // A 4yz is our trouble and tells nothing about the password.
-                self.auth_failures += u32::from(refusal.is_permanent());
-                if self.auth_failures >= self.settings.max_auth_failures {
-                    self.say(&reply::too_many_authentication_failures(), State::Closing);
-                } else {
-                    self.say(&refusal, State::Greeted);
-                }
-            }
         }
     }
 

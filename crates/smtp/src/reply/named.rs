@@ -43,6 +43,18 @@ pub fn start_mail_input() -> Reply {
     Reply::bare(354, "Start mail input; end with <CRLF>.<CRLF>")
 }
 
+/// Answer to a chunk that is not the last (RFC 3030 2).
+#[must_use]
+pub fn chunk_received(size: u64) -> Reply {
+    Reply::new(250, (2, 0, 0), format!("{size} octets received"))
+}
+
+/// A BDAT whose size cannot be read; what follows it may be anything.
+#[must_use]
+pub fn chunk_size_unreadable() -> Reply {
+    Reply::new(501, (5, 5, 4), "The size of the chunk cannot be read, closing the connection")
+}
+
 /// Answer to the end of data once the message is durable.
 #[must_use]
 pub fn queued(id: impl Display) -> Reply {
@@ -61,7 +73,7 @@ pub fn help() -> Reply {
     Reply::new(
         214,
         (2, 0, 0),
-        "Commands: HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS AUTH\nSee RFC 5321",
+        "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH\nSee RFC 5321",
     )
 }
 

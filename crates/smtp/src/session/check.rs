@@ -1,6 +1,6 @@
 //! Whether a command may come now: the order of RFC 5321 4.1.4 and what the settings ask for, in one match. Changes nothing.
 
-use mail::{BodyType, Envelope, Recipient, ReversePath};
+use mail::{Envelope, Recipient, ReversePath};
 
 use super::{Session, State};
 use crate::command::{Command, MailParameters};
@@ -18,20 +18,29 @@ impl Session {
             (_, State::Connected) => Err(reply::bad_sequence("Send HELO or EHLO first")),
             (Command::StartTls, _) => self.check_starttls(state),
             (Command::Auth { .. }, _) => self.check_auth(state),
-            (Command::Mail(..), State::Transaction(_)) => {
+            (Command::Mail(..), State::Transaction(_) | State::Chunked(..)) => {
                 Err(reply::bad_sequence("MAIL was given already: send RSET to begin anew"))
             }
             (Command::Mail(path, parameters), _) => self.check_mail(path, parameters),
             (Command::Rcpt(recipient), State::Transaction(transaction)) => {
                 self.check_rcpt(recipient, &transaction.envelope)
             }
-            (Command::Data, State::Transaction(transaction))
+            (Command::Data | Command::Bdat { .. }, State::Transaction(transaction))
                 if transaction.envelope.recipients.is_empty() =>
             {
                 Err(reply::no_valid_recipients())
             }
-            (Command::Data, State::Transaction(_)) => Ok(()),
-            (Command::Rcpt(_) | Command::Data, _) => Err(reply::bad_sequence("Send MAIL first")),
+            (Command::Data, State::Transaction(transaction)) if transaction.is_binary() => {
+                Err(reply::bad_sequence("BODY=BINARYMIME needs BDAT"))
+            }
+            (Command::Data | Command::Bdat { .. }, State::Transaction(_))
+            | (Command::Bdat { .. }, State::Chunked(..)) => Ok(()),
+            (Command::Rcpt(_) | Command::Data, State::Chunked(..)) => {
+                Err(reply::bad_sequence("Chunks have come already: go on with BDAT, or send RSET"))
+            }
+            (Command::Rcpt(_) | Command::Data | Command::Bdat { .. }, _) => {
+                Err(reply::bad_sequence("Send MAIL first"))
+            }
         }
     }
 
@@ -42,10 +51,10 @@ impl Session {
         if !self.starttls {
             return Err(reply::not_implemented());
         }
-        match state {
-            State::Transaction(_) => Err(reply::bad_sequence("Not within a mail transaction")),
-            _ => Ok(()),
+        if state.is_in_transaction() {
+            return Err(reply::bad_sequence("Not within a mail transaction"));
         }
+        Ok(())
     }
 
     fn check_auth(&self, state: &State) -> Result<(), Reply> {
@@ -55,7 +64,7 @@ impl Session {
         if self.info.account.is_some() {
             return Err(reply::bad_sequence("Authenticated already"));
         }
-        if matches!(state, State::Transaction(_)) {
+        if state.is_in_transaction() {
             return Err(reply::bad_sequence("Not within a mail transaction"));
         }
         if self.info.tls.is_none() {
@@ -70,9 +79,6 @@ impl Session {
         }
         if self.settings.require_authentication && self.info.account.is_none() {
             return Err(reply::authentication_required());
-        }
-        if parameters.body == Some(BodyType::BinaryMime) {
-            return Err(reply::parameter_unknown());
         }
         if !parameters.smtputf8 && path.mailbox().is_some_and(|mailbox| !mailbox.is_ascii()) {
             return Err(reply::sender_needs_smtputf8());

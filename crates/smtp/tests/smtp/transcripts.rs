@@ -103,6 +103,11 @@ impl Machine {
         }
     }
 
+    /// The contents of the messages that were taken.
+    pub(crate) fn taken(&self) -> Vec<bytes::Bytes> {
+        self.rules.taken.lock().unwrap().iter().map(|(_, content)| content.clone()).collect()
+    }
+
     fn handshake(&mut self) {
         self.session.secured(tls());
     }
