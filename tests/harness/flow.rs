@@ -338,3 +338,39 @@ impl fmt::Display for Arrivals {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ledger that never finds fault would prove nothing.
+    #[test]
+    fn what_is_lost_repeated_changed_or_refused_and_there_is_found() {
+        let flow = Shared {
+            total: 0,
+            next: AtomicUsize::default(),
+            accepted: AtomicUsize::default(),
+            attempts: Mutex::default(),
+            refusals: Mutex::default(),
+            connections: AtomicUsize::default(),
+            slowest: Mutex::default(),
+        };
+        let told = [Told::Accepted, Told::Accepted, Told::Accepted, Told::Nothing, Told::Refused(451)];
+        for (number, told) in told.into_iter().enumerate() {
+            flow.note(&format!("<{number}>"), Attempt { number, recipients: &["bob"], told });
+        }
+        let ledger = Ledger { shared: Arc::new(flow) };
+        let message = |id: usize, body: usize| {
+            [format!("Message-ID: <{id}>\r\n\r\n").into_bytes(), body_of(body)].concat()
+        };
+        // 0 is lost, 1 there twice, 2 not what was sent, 9 never sent.
+        let got = [(1, 1), (1, 1), (2, 3), (3, 3), (4, 4), (9, 9)].map(|(id, body)| message(id, body));
+        let found = ledger.compare("bob", got.iter().map(Vec::as_slice));
+        assert_eq!(found.lost, ["<0>", "<2>"]);
+        assert_eq!(found.repeated, [("<1>".to_owned(), 2)]);
+        assert_eq!(found.strange, ["<2>", "<9>"]);
+        assert_eq!((found.refused, found.unanswered, found.accepted), (vec!["<4>".to_owned()], 1, 1));
+        assert_eq!(ledger.accepted_for("bob"), 3);
+        assert!(ledger.refused_for_good().is_empty());
+    }
+}
