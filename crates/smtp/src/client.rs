@@ -3,7 +3,8 @@
 //! business.
 //!
 //! Known limit: content with 8-bit octets is sent as it is to a server that does not offer 8BITMIME (no conversion to
-//! quoted-printable or base64); nearly all servers take it.
+//! quoted-printable or base64); nearly all servers take it. Nor is a binary message converted: where the server does not
+//! take it, it fails.
 
 mod error;
 mod wire;
@@ -221,11 +222,11 @@ impl Connection {
         content: &Content,
         may_commit: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Status>, Error> {
-        let encoded = data::encode(content)?;
+        let mut transaction = Transaction::new(&self.capabilities, envelope, recipients, content);
+        let encoded = if transaction.is_chunked() { data::chunk(content) } else { data::encode(content)? };
         if self.needs_reset {
             self.reset().await?;
         }
-        let mut transaction = Transaction::new(&self.capabilities, envelope, recipients, content);
         let mut next = transaction.begin();
         loop {
             let reply = match next {
@@ -238,7 +239,10 @@ impl Connection {
                     self.wire.write(Step::Content, b".\r\n").await?;
                     self.wire.read(Step::EndOfData).await?
                 }
-                Next::Content => self.wire.content(&encoded, content.len(), may_commit).await?,
+                Next::Content => {
+                    let size = content.len();
+                    self.wire.content(&encoded, size, transaction.is_chunked(), may_commit).await?
+                }
                 Next::Finished => break,
             };
             next = transaction.take(&reply);

@@ -80,8 +80,12 @@ impl Wire {
         &mut self,
         pieces: &[Bytes],
         size: usize,
+        chunked: bool,
         may_commit: &(dyn Fn() -> bool + Sync),
     ) -> Result<Reply, Error> {
+        if chunked {
+            self.show(Direction::Client, &format!("BDAT {size} LAST"));
+        }
         self.show(Direction::Note, &format!("{size} octets of content"));
         let cut: Vec<Bytes> = pieces
             .iter()
@@ -89,7 +93,7 @@ impl Wire {
                 (0..piece.len()).step_by(PIECE).map(|from| piece.slice(from..piece.len().min(from + PIECE)))
             })
             .collect();
-        // The last piece holds the final dot, whole: no server can take the message before it is written.
+        // The last piece holds the final dot, whole, or the last octet of the chunk: no server can take the message before it is written.
         let Some((last, before)) = cut.split_last() else { return Err(Error::Withdrawn) };
         for group in before.chunks(VECTOR) {
             self.send(Step::Content, group).await?;
@@ -100,7 +104,9 @@ impl Wire {
         }
         let unknown = |error| Error::OutcomeUnknown(Box::new(error));
         self.send(Step::Content, std::slice::from_ref(last)).await.map_err(unknown)?;
-        self.show(Direction::Client, ".");
+        if !chunked {
+            self.show(Direction::Client, ".");
+        }
         self.read(Step::EndOfData).await.map_err(unknown)
     }
 

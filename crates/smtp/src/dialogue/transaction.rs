@@ -1,4 +1,5 @@
-//! One mail transaction of a client (RFC 5321 3.3), in batches where the server offers PIPELINING (RFC 2920).
+//! One mail transaction of a client (RFC 5321 3.3), in batches where the server offers PIPELINING (RFC 2920). Content goes
+//! behind DATA, which every server knows; a binary message, whose octets DATA would change, in one chunk behind BDAT.
 
 use std::fmt::Write as _;
 
@@ -6,6 +7,7 @@ use mail::{BodyType, Content, Envelope, Recipient, Status, header};
 
 use super::Step;
 use crate::command::encode_xtext;
+use crate::data;
 use crate::extension::Capabilities;
 use crate::reply::Reply;
 
@@ -19,7 +21,8 @@ pub enum Next {
     Write(String, Step),
     /// Wait for one more reply.
     Read(Step),
-    /// Write the content with its final dot, then wait for a reply ([`Step::EndOfData`]).
+    /// Write the content with its final dot, or as a chunk with its command in front
+    /// ([`Transaction::is_chunked`]), then wait for a reply ([`Step::EndOfData`]).
     Content,
     /// Write a lone dot: the server asks for content although it took no recipient. Then wait for a reply.
     LoneDot,
@@ -38,13 +41,14 @@ enum Waiting {
     Nothing,
 }
 
-/// A mail transaction, from MAIL to the reply behind the final dot.
+/// A mail transaction, from MAIL to the reply behind the content.
 #[derive(Debug)]
 pub struct Transaction<'a> {
     recipients: &'a [Recipient],
     mail: String,
     dsn: bool,
     pipelining: bool,
+    chunked: bool,
     /// The recipients that the server is asked about, by their places.
     wanted: Vec<usize>,
     /// What became of each recipient; none while it is open, and for those that were accepted until the end of data.
@@ -61,7 +65,8 @@ pub struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     /// Plans a transaction towards a server of these capabilities. Recipients that cannot be named to it without SMTPUTF8
-    /// fail here with 5.6.7 (RFC 6531 3.6), all of them where the sender or the header section needs it.
+    /// fail here with 5.6.7 (RFC 6531 3.6), all of them where the sender or the header section needs it. So do all with
+    /// 5.6.1 where the content is binary and the server does not offer to take that (RFC 3030 3).
     #[must_use]
     pub fn new(
         capabilities: &Capabilities,
@@ -72,11 +77,18 @@ impl<'a> Transaction<'a> {
         let ascii =
             |recipient: &Recipient| recipient.forward_path.mailbox().is_none_or(mail::Mailbox::is_ascii);
         let all_need = needs_smtputf8(envelope, content);
+        let chunked = envelope.body == BodyType::BinaryMime && data::needs_chunk(content);
         let mut statuses = vec![None; recipients.len()];
+        if chunked && !(capabilities.chunking && capabilities.binary_mime) {
+            let status =
+                Status::new(554, (5, 6, 1), "The content is binary and the next server does not take that");
+            statuses.fill(Some(status));
+        }
         if !capabilities.smtputf8 {
             for (recipient, status) in recipients.iter().zip(&mut statuses) {
                 if all_need || !ascii(recipient) {
-                    *status = Some(Status::new(553, (5, 6, 7), "The next server does not offer SMTPUTF8"));
+                    let refused = || Status::new(553, (5, 6, 7), "The next server does not offer SMTPUTF8");
+                    status.get_or_insert_with(refused);
                 }
             }
         }
@@ -85,9 +97,10 @@ impl<'a> Transaction<'a> {
             envelope.smtputf8 || all_need || !wanted.iter().all(|place| ascii(&recipients[*place]));
         Self {
             recipients,
-            mail: mail_command(capabilities, envelope, content, international),
+            mail: mail_command(capabilities, envelope, content, international, chunked),
             dsn: capabilities.dsn,
             pipelining: capabilities.pipelining,
+            chunked,
             wanted,
             statuses,
             accepted: Vec::new(),
@@ -97,6 +110,12 @@ impl<'a> Transaction<'a> {
             open: false,
             closing: false,
         }
+    }
+
+    /// Whether the content goes as it is, behind BDAT, and not in lines behind DATA.
+    #[must_use]
+    pub fn is_chunked(&self) -> bool {
+        self.chunked
     }
 
     /// The first thing to do.
@@ -124,8 +143,9 @@ impl<'a> Transaction<'a> {
             Waiting::Rcpt(place) => self.rcpt_answered(place, reply),
             Waiting::Data => self.data_answered(reply),
             Waiting::EndOfData => {
-                self.open = false;
-                let status = reply.status();
+                // Behind a chunk that was refused the transaction is open until RSET (RFC 3030 2).
+                self.open = self.chunked && !reply.is_success();
+                let status = if reply.is_success() { reply.status() } else { refusal(reply) };
                 for place in std::mem::take(&mut self.accepted) {
                     self.statuses[place] = Some(status.clone());
                 }
@@ -182,8 +202,12 @@ impl<'a> Transaction<'a> {
             self.waiting = Waiting::Rcpt(next);
             return self.rcpt_or_write(next);
         }
+        if self.chunked && !self.accepted.is_empty() {
+            self.waiting = Waiting::EndOfData;
+            return Next::Content;
+        }
         self.waiting = Waiting::Data;
-        if self.pipelining {
+        if self.pipelining && !self.chunked {
             Next::Read(Step::Data)
         } else if self.accepted.is_empty() {
             self.finished()
@@ -205,7 +229,8 @@ impl<'a> Transaction<'a> {
         Next::Write(commands, Step::Rcpt)
     }
 
-    /// The next batch of RCPT, and DATA behind the last one; without PIPELINING a single RCPT.
+    /// The next batch of RCPT, and DATA behind the last one; without PIPELINING a single RCPT. A chunk waits until somebody
+    /// was accepted: it would be sent for nothing otherwise.
     fn write_recipients(&mut self, commands: &mut String) {
         let batch = if self.pipelining { BATCH } else { 1 };
         let end = (self.written + batch).min(self.wanted.len());
@@ -213,7 +238,7 @@ impl<'a> Transaction<'a> {
             rcpt_command(commands, &self.recipients[*place], self.dsn);
         }
         self.written = end;
-        if self.pipelining && end == self.wanted.len() {
+        if self.pipelining && !self.chunked && end == self.wanted.len() {
             commands.push_str("DATA\r\n");
         }
     }
@@ -262,6 +287,7 @@ fn mail_command(
     envelope: &Envelope,
     content: &Content,
     international: bool,
+    chunked: bool,
 ) -> String {
     let mut command = format!("MAIL FROM:{}", envelope.reverse_path);
     let eight_bit = || content.segments().iter().any(|segment| !segment.is_ascii());
@@ -269,7 +295,9 @@ fn mail_command(
         // Writing to a String cannot fail, here and below.
         let _ = write!(command, " SIZE={}", content.len());
     }
-    if capabilities.eight_bit_mime && (envelope.body != BodyType::SevenBit || eight_bit()) {
+    if chunked {
+        command.push_str(" BODY=BINARYMIME");
+    } else if capabilities.eight_bit_mime && (envelope.body != BodyType::SevenBit || eight_bit()) {
         command.push_str(" BODY=8BITMIME");
     }
     if capabilities.smtputf8 && international {
@@ -301,153 +329,4 @@ fn rcpt_command(commands: &mut String, recipient: &Recipient, dsn: bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use mail::{ForwardPath, Notify, Origin, OriginalRecipient, Ret};
-
-    use super::*;
-
-    fn recipients(paths: &[&str]) -> Vec<Recipient> {
-        paths.iter().map(|path| path.parse::<ForwardPath>().unwrap().into()).collect()
-    }
-
-    fn envelope() -> Envelope {
-        Envelope::new("<s@a.example>".parse().unwrap(), Origin::default())
-    }
-
-    fn everything() -> Capabilities {
-        Capabilities::parse("x\nSIZE\nPIPELINING\n8BITMIME\nSMTPUTF8\nDSN")
-    }
-
-    fn reply(text: &'static str) -> Reply {
-        Reply::decode(&mut format!("{text}\r\n").as_str().into()).unwrap().unwrap()
-    }
-
-    /// Plays the server's replies and returns what was done, line by line, and the statuses.
-    fn play(
-        capabilities: &str,
-        paths: &[&str],
-        replies: &[&'static str],
-    ) -> (Vec<String>, Vec<String>, bool) {
-        let recipients = recipients(paths);
-        let capabilities = Capabilities::parse(capabilities);
-        let mut transaction =
-            Transaction::new(&capabilities, &envelope(), &recipients, &Content::from("a\r\n"));
-        let mut done = Vec::new();
-        let mut next = transaction.begin();
-        let mut replies = replies.iter();
-        loop {
-            match &next {
-                Next::Write(commands, _) => done.push(commands.trim_end().replace("\r\n", "|")),
-                Next::Read(_) => {}
-                Next::Finished => break,
-                other => done.push(format!("{other:?}")),
-            }
-            next = transaction.take(&reply(replies.next().expect("one reply more")));
-        }
-        assert_eq!(replies.next(), None, "every reply is read");
-        let reset = transaction.needs_reset();
-        (done, transaction.finish().iter().map(ToString::to_string).collect(), reset)
-    }
-
-    #[test]
-    fn a_batch_goes_out_at_once_where_the_server_can() {
-        let (done, statuses, reset) = play(
-            "x\nPIPELINING",
-            &["<a@b>", "<c@d>"],
-            &["250 ok", "250 ok", "550 5.1.1 no", "354 go", "250 2.0.0 queued"],
-        );
-        assert_eq!(done, ["MAIL FROM:<s@a.example>|RCPT TO:<a@b>|RCPT TO:<c@d>|DATA", "Content"]);
-        assert_eq!(
-            (statuses, reset),
-            (vec!["250 2.0.0 queued".to_owned(), "550 5.1.1 no".to_owned()], false)
-        );
-    }
-
-    #[test]
-    fn one_by_one_otherwise() {
-        let (done, statuses, _) =
-            play("x", &["<a@b>", "<c@d>"], &["250 ok", "451 later", "250 ok", "354 go", "554 spam"]);
-        assert_eq!(done, ["MAIL FROM:<s@a.example>", "RCPT TO:<a@b>", "RCPT TO:<c@d>", "DATA", "Content"]);
-        assert_eq!(statuses, ["451 4.0.0 later", "554 5.0.0 spam"]);
-    }
-
-    #[test]
-    fn when_nobody_is_accepted_nothing_is_sent() {
-        let (done, statuses, reset) =
-            play("x\nPIPELINING", &["<a@b>"], &["250 ok", "550 no", "354 go", "250 strange"]);
-        assert_eq!((done[1].as_str(), statuses[0].as_str(), reset), ("LoneDot", "550 5.0.0 no", false));
-        let (_, statuses, reset) = play("x\nPIPELINING", &["<a@b>"], &["250 ok", "550 no", "503 rcpt first"]);
-        assert_eq!((statuses[0].as_str(), reset), ("550 5.0.0 no", true));
-        let (done, _, reset) = play("x", &["<a@b>"], &["250 ok", "550 no"]);
-        assert_eq!((done.len(), reset), (2, true));
-    }
-
-    #[test]
-    fn a_refused_sender_is_what_all_recipients_hear() {
-        let replies = ["552 5.3.4 big", "503 x", "503 x", "503 x"];
-        let (_, statuses, reset) = play("x\nPIPELINING", &["<a@b>", "<c@d>"], &replies);
-        assert_eq!((statuses, reset), (vec!["552 5.3.4 big".to_owned(); 2], false));
-        let (done, statuses, _) = play("x", &["<a@b>", "<c@d>"], &replies[..1]);
-        assert_eq!((done.len(), statuses), (1, vec!["552 5.3.4 big".to_owned(); 2]));
-    }
-
-    #[test]
-    fn a_421_ends_it_for_all_that_are_open() {
-        let (_, statuses, _) =
-            play("x\nPIPELINING", &["<a@b>", "<c@d>", "<e@f>"], &["250 ok", "250 ok", "550 no", "421 bye"]);
-        assert_eq!(statuses, ["421 4.0.0 bye", "550 5.0.0 no", "421 4.0.0 bye"]);
-    }
-
-    #[test]
-    fn a_positive_reply_in_the_wrong_place_is_no_success() {
-        let (_, statuses, _) = play("x\nPIPELINING", &["<a@b>"], &["250 ok", "250 ok", "250 what"]);
-        assert!(statuses[0].starts_with("451 4.5.0"), "{statuses:?}");
-    }
-
-    #[test]
-    fn many_recipients_go_in_several_batches() {
-        let paths: Vec<String> = (0..250).map(|n| format!("<u{n}@b>")).collect();
-        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let mut replies = vec!["250 ok"; 251];
-        replies.extend(["354 go", "250 done"]);
-        let (done, statuses, _) = play("x\nPIPELINING", &paths, &replies);
-        let counts: Vec<usize> = done.iter().map(|batch| batch.matches("RCPT").count()).collect();
-        assert_eq!((counts, statuses.len()), (vec![100, 100, 50, 0], 250));
-        assert!(done[2].ends_with("|DATA"));
-    }
-
-    #[test]
-    fn parameters_are_given_where_they_are_offered() {
-        let mut envelope = envelope();
-        envelope.ret = Some(Ret::Full);
-        envelope.envid = Some("a b".to_owned());
-        let mut recipients = recipients(&["<δ@b>"]);
-        recipients[0].notify = Notify::NEVER;
-        recipients[0].original =
-            Some(OriginalRecipient { address_type: "rfc822".to_owned(), address: "x+y@z".to_owned() });
-        let content = Content::from("ä\r\n");
-        let mut transaction = Transaction::new(&everything(), &envelope, &recipients, &content);
-        let Next::Write(commands, Step::Mail) = transaction.begin() else { panic!("no commands") };
-        assert_eq!(
-            commands,
-            "MAIL FROM:<s@a.example> SIZE=4 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=a+20b\r\n\
-             RCPT TO:<δ@b> NOTIFY=NEVER ORCPT=rfc822;x+2By@z\r\nDATA\r\n"
-        );
-        let mut transaction = Transaction::new(&Capabilities::default(), &envelope, &recipients, &content);
-        assert_eq!(transaction.begin(), Next::Finished);
-        assert_eq!(transaction.finish()[0].enhanced.to_string(), "5.6.7");
-    }
-
-    #[test]
-    fn a_message_that_said_smtputf8_and_needs_none_goes_anywhere() {
-        let mut envelope = envelope();
-        envelope.smtputf8 = true;
-        let recipients = recipients(&["<a@b>"]);
-        let plain = Content::from("Subject: x\r\n\r\nä\r\n");
-        let mut transaction = Transaction::new(&Capabilities::default(), &envelope, &recipients, &plain);
-        assert!(matches!(transaction.begin(), Next::Write(..)));
-        let utf8 = Content::from("Subject: ä\r\n\r\nx\r\n");
-        let mut transaction = Transaction::new(&Capabilities::default(), &envelope, &recipients, &utf8);
-        assert_eq!(transaction.begin(), Next::Finished);
-    }
-}
+mod tests;

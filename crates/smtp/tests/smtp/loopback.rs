@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mail::{Content, Envelope, ForwardPath, Origin, Recipient};
+use mail::{BodyType, Content, Envelope, ForwardPath, Origin, Recipient};
 use smtp::client::{Connection, Direction, Error, Security, Settings as ClientSettings};
 use smtp::dialogue::Step;
 use smtp::server::{Settings, TlsMode, bind, serve};
@@ -120,6 +120,42 @@ async fn messages_go_through_one_after_the_other() {
     assert_eq!(first.recipients, some[..1]);
     assert_eq!((first.origin.helo.as_str(), first.origin.protocol.as_str()), ("client.example", "ESMTP"));
     assert_eq!(taken[1].1, [&large.to_bytes()[..], b"\r\n"].concat());
+}
+
+#[tokio::test]
+async fn binary_messages_arrive_octet_for_octet() {
+    let server = Server::start(Settings::default(), TlsMode::None);
+    let mut connection =
+        Connection::connect(server.address, &client(), Security::Plain, "localhost").await.unwrap();
+    let offered = connection.capabilities();
+    assert!(offered.chunking && offered.binary_mime && offered.recipients == Some(1000));
+    let binary = Envelope { body: BodyType::BinaryMime, ..envelope() };
+    let some = recipients(&["<a@b.example>", "<nobody@b.example>"]);
+    let mut contents = Vec::new();
+    for size in [0, 100, 3_000_000] {
+        let octets: Vec<u8> = b"\r\n.\r\n\n\r\0\xff".iter().copied().cycle().take(size).collect();
+        let mut content = Content::from(octets);
+        content.prepend("Subject: binary\r\n\r\n\n");
+        let statuses = connection.transact(&binary, &some, &content, &|| true).await.unwrap();
+        assert_eq!(statuses.iter().map(|status| status.code).collect::<Vec<_>>(), [250, 550]);
+        contents.push(content.to_bytes());
+    }
+    // Bare line breaks in the header section: the server refuses, and the next message goes through all the same.
+    let bad = Content::from("Subject: x\nFrom: y\r\n\r\n\n");
+    let statuses = connection.transact(&binary, &some[..1], &bad, &|| true).await.unwrap();
+    assert_eq!(statuses[0].enhanced.to_string(), "5.6.0");
+    let text = Content::from("Subject: text\r\n\r\n.\r\n");
+    connection.transact(&binary, &some[..1], &text, &|| true).await.unwrap();
+    contents.push(text.to_bytes());
+    let withdrawn = connection.transact(&binary, &some[..1], &bad, &|| false).await.unwrap_err();
+    assert!(matches!(withdrawn, Error::Withdrawn), "{withdrawn}");
+    let taken = server.stop().await;
+    assert_eq!(taken.len(), contents.len());
+    for ((envelope, octets), content) in taken.iter().zip(&contents) {
+        assert!(octets == content, "{} octets", content.len());
+        assert_eq!(envelope.recipients.len(), 1);
+    }
+    assert_eq!(taken[0].0.body, BodyType::BinaryMime);
 }
 
 #[tokio::test]
