@@ -16,8 +16,9 @@ pub use named::*;
 const LINE_LIMIT: usize = 512;
 /// Most octets of one reply that are taken from a peer, all lines together.
 const WHOLE_LIMIT: usize = 64 * 1024;
-/// Most octets of a peer's text that a [`Status`] keeps.
-const STATUS_TEXT_LIMIT: usize = 1000;
+/// Most octets of a peer's text that a [`Status`] keeps: with what is said around it, a line of a notice stays below the
+/// 998 octets of RFC 5322 2.1.1.
+const STATUS_TEXT_LIMIT: usize = 500;
 
 /// Code, enhanced status and text of one reply. Several lines are one text with `\n` between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
