@@ -15,6 +15,9 @@ use tracing::Instrument;
 
 use crate::config::Dns;
 
+/// Exchangers of a domain whose addresses are asked for: an answer may name thousands, and each costs two questions.
+const LOOKUPS: usize = 20;
+
 /// A host to talk to, with its addresses in the order to try them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
@@ -169,6 +172,7 @@ fn select(name: &str, mut records: Vec<Exchanger>, own_name: &str) -> Result<Vec
         }
     }
     records.dedup_by(|a, b| a.name == b.name);
+    records.truncate(LOOKUPS);
     Ok(records)
 }
 
@@ -214,6 +218,13 @@ mod tests {
     fn no_mx_is_the_domain_itself_and_a_null_mx_refuses() {
         assert_eq!(names(select("d", vec![], "me")), ["d"]);
         assert_eq!(select("d", vec![mx(0, "")], "me").unwrap_err().enhanced.to_string(), "5.1.10");
+    }
+
+    #[test]
+    fn an_answer_of_thousands_asks_few_questions() {
+        let all = (0..3000).map(|number| mx(number, &format!("mx{number}"))).collect();
+        let asked = names(select("d", all, "me"));
+        assert_eq!((asked.len(), asked[0].as_str()), (LOOKUPS, "mx0"));
     }
 
     #[test]
