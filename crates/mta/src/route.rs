@@ -31,6 +31,8 @@ impl NextHop {
         match self {
             Self::Local => Arc::from(LOCAL),
             Self::Relay(host) => Arc::from(format!("relay:{host}")),
+            // A domain may have the name that stands for us.
+            Self::Exchangers(domain) if domain.as_str() == LOCAL => Arc::from("local."),
             Self::Exchangers(domain) => Arc::from(domain.as_str()),
             Self::Address(address) => Arc::from(format!("[{address}]")),
         }
@@ -113,6 +115,8 @@ mod tests {
         assert_eq!(key("<x@wild.test>", false), "relay:smart.example:587");
         assert_eq!(key("<x@ours.test>", true), LOCAL);
         assert_eq!(key("<Postmaster>", false), LOCAL);
+        let routes = Routes::default();
+        assert_eq!(routes.next_hop(&path("<x@local>"), false).key().to_string(), "local.");
     }
 
     #[test]
