@@ -85,6 +85,8 @@ impl Intake {
         tracing::Span::current().record("queue_id", tracing::field::display(id));
         tracing::info!(
             queue_id = %id,
+            peer = transaction.envelope.origin.address.map(tracing::field::display),
+            account = transaction.envelope.origin.account.as_ref().map(tracing::field::display),
             from = %transaction.envelope.reverse_path,
             recipients = transaction.deliveries.len(),
             size = transaction.content.len(),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
 use super::{Agent, Reservation, SessionInfo, Settings, TlsMode};
-use crate::reply;
+use crate::reply::{self, Reply};
 use crate::session::{Answer, Question, Session, Step};
 use crate::stream::Stream;
 use crate::tls::ServerTls;
@@ -151,7 +151,7 @@ impl Connection {
                 }
                 let said = agent.data(info, *envelope, content).await;
                 span.record("code", said.code());
-                tracing::info!(peer = %info.peer, account = account_of(info), reply = %said, "answered the end of data");
+                log_answer(info, &said);
                 Answer::Data(said)
             }
             // Asked by `ask` already; the session takes this for the bug that it would be.
@@ -169,7 +169,8 @@ impl Connection {
             }
         };
         if !granted {
-            tracing::warn!(octets, "refused a message: no memory became free in time");
+            let peer = self.session.info().peer;
+            tracing::warn!(%peer, octets, "refused a message: no memory became free in time");
         }
         granted
     }
@@ -243,6 +244,16 @@ impl Connection {
             Ok(())
         };
         tokio::time::timeout(LINGER, lingering).await.unwrap_or(Ok(()))
+    }
+}
+
+/// What the peer heard behind its content. Whoever took a message has a line for it already.
+fn log_answer(info: &SessionInfo, said: &Reply) {
+    let (peer, account) = (info.peer, account_of(info));
+    if said.is_success() {
+        tracing::debug!(%peer, account, reply = %said, "took a message");
+    } else {
+        tracing::info!(%peer, account, reply = %said, "refused a message");
     }
 }
 
