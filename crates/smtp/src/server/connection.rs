@@ -94,6 +94,8 @@ impl Connection {
     async fn ask(&mut self, question: Question) {
         let answer = match question {
             Question::Mail(envelope) => {
+                // Where commands come in a batch, what the message before it held is still held.
+                self.memory = None;
                 let info = self.session.info();
                 let span = tracing::info_span!(
                     parent: None,

@@ -368,6 +368,67 @@ async fn shutdown_ends_sessions_between_commands_and_lets_content_finish() {
     assert_eq!(server.stop().await.len(), 1);
 }
 
+/// One message, in many chunks or behind DATA.
+async fn send_without_size(stream: &mut TcpStream, content: &[u8], chunked: bool) {
+    stream.write_all(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\n").await.unwrap();
+    if chunked {
+        for chunk in content.chunks(50_000) {
+            stream.write_all(format!("BDAT {}\r\n", chunk.len()).as_bytes()).await.unwrap();
+            stream.write_all(chunk).await.unwrap();
+        }
+        stream.write_all(b"BDAT 0 LAST\r\n").await.unwrap();
+    } else {
+        stream.write_all(b"DATA\r\n").await.unwrap();
+        read_until(stream, "354").await;
+        stream.write_all(content).await.unwrap();
+        stream.write_all(b".\r\n").await.unwrap();
+    }
+    read_until(stream, "250 2.0.0 Queued").await;
+}
+
+#[tokio::test]
+async fn a_message_holds_no_memory_of_the_one_before_it() {
+    let settings = Settings { max_size: 100_000, ..Settings::default() };
+    let budget = settings.message_memory.clone();
+    let before = budget.available();
+    let server = Server::start(settings, TlsMode::None);
+    let mut one = server.raw().await;
+    // All in one, so that no command is waited for in between.
+    let large = "x".repeat(90_000);
+    let batch = format!(
+        "HELO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\nBDAT 90000 LAST\r\n{large}\
+         MAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\nNOOP\r\nEXPN x\r\n"
+    );
+    one.write_all(batch.as_bytes()).await.unwrap();
+    read_until(&mut one, "502").await;
+    assert_eq!(budget.available(), before);
+    one.write_all(b"BDAT 10\r\n1234567890NOOP\r\nEXPN x\r\n").await.unwrap();
+    read_until(&mut one, "502").await;
+    assert_eq!(before - budget.available(), 64 * 1024);
+    one.write_all(b"RSET\r\nMAIL FROM:<a@b.example>\r\nEXPN x\r\n").await.unwrap();
+    read_until(&mut one, "502").await;
+    assert_eq!(budget.available(), before);
+    drop(one);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_under_way_may_end_although_the_service_goes_down() {
+    let server = Server::start(Settings::default(), TlsMode::None);
+    let mut one = server.raw().await;
+    one.write_all(
+        b"HELO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\nBDAT 1\r\nabdat 2 last\r\nb",
+    )
+    .await
+    .unwrap();
+    read_until(&mut one, "octets received").await;
+    server.shutdown.cancel();
+    one.write_all(b"c").await.unwrap();
+    let said = read_all(&mut one).await;
+    assert!(said.starts_with("250 2.0.0 Queued as 1 recipients, 3 octets\r\n421 4.3.2"), "{said}");
+    assert_eq!(server.stop().await[0].1, "abc");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_large_messages_share_a_small_budget_and_all_arrive() {
     let settings = Settings {
@@ -383,7 +444,7 @@ async fn many_large_messages_share_a_small_budget_and_all_arrive() {
         .map(|number| {
             let (address, content) = (server.address, content.clone());
             tokio::spawn(async move {
-                if number % 2 == 0 {
+                if number % 3 == 0 {
                     let mut one =
                         Connection::connect(address, &client(), Security::Plain, "x").await.unwrap();
                     let to = recipients(&["<a@b.example>"]);
@@ -393,12 +454,8 @@ async fn many_large_messages_share_a_small_budget_and_all_arrive() {
                 } else {
                     // Without SIZE: memory is asked for as the content grows.
                     let mut one = TcpStream::connect(address).await.unwrap();
-                    let commands = b"HELO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n";
-                    one.write_all(commands).await.unwrap();
-                    read_until(&mut one, "354").await;
-                    one.write_all(&content.to_bytes()).await.unwrap();
-                    one.write_all(b".\r\n").await.unwrap();
-                    read_until(&mut one, "250 2.0.0 Queued").await;
+                    one.write_all(b"HELO a\r\n").await.unwrap();
+                    send_without_size(&mut one, &content.to_bytes(), number % 3 == 1).await;
                 }
             })
         })
