@@ -263,7 +263,7 @@ pub struct Outbound {
     pub recipients_per_transaction: usize,
     /// Attempts in a row without an answer that suspend a destination, for the times of `mta.retry.delays`.
     pub failures_before_suspension: u32,
-    /// Content kept in memory for first attempts; beyond it content is read from the queue again.
+    /// Content in memory for attempts: half for messages kept since their acceptance, half for those read from the queue again.
     pub content_memory: ByteSize,
     /// How long a TCP connection may take to come about.
     pub connect_timeout: Duration,

@@ -74,7 +74,7 @@ impl Lineup {
 
     /// Nobody answered. Attempts that began before a suspension and end within it say nothing new.
     pub(super) fn silent(&mut self, now: Timestamp, threshold: u32, suspensions: &[Duration]) {
-        if self.suspended_until.is_some_and(|until| now < until) {
+        if self.is_suspended(now) {
             return;
         }
         self.silences += 1;
@@ -85,14 +85,20 @@ impl Lineup {
                 suspensions.get(self.suspensions.min(last)).copied().unwrap_or(Duration::from_mins(1));
             self.suspensions += 1;
             self.suspended_until = Some(now + pause);
+            // It may last for hours: others need the memory more.
+            self.ready.iter_mut().for_each(|job| job.message = None);
         }
+    }
+
+    pub(super) fn is_suspended(&self, now: Timestamp) -> bool {
+        self.suspended_until.is_some_and(|until| now < until)
     }
 
     /// For how many more jobs there is room, when stored work is due and less than half of the room is taken.
     pub(super) fn room_to_load(&self, limit: usize, now: Timestamp) -> Option<usize> {
         let due = self.stored_from.is_some_and(|from| from <= now);
-        let open = self.suspended_until.is_none_or(|until| now >= until);
-        (due && open && !self.loading && self.ready.len() <= limit / 2).then(|| limit - self.ready.len())
+        (due && !self.is_suspended(now) && !self.loading && self.ready.len() <= limit / 2)
+            .then(|| limit - self.ready.len())
     }
 
     /// Recipients that a load may meet though they are in memory.
@@ -102,9 +108,10 @@ impl Lineup {
 
     /// When to look at it again without anything else happening.
     pub(super) fn next_alarm(&self, limit: usize, now: Timestamp) -> Option<Timestamp> {
+        // Were it only to be forgotten then.
         let suspended = self.suspended_until.filter(|until| *until > now);
-        if let Some(until) = suspended {
-            return (!self.ready.is_empty() || self.stored_from.is_some()).then_some(until);
+        if suspended.is_some() {
+            return suspended;
         }
         let may_load = !self.loading && self.ready.len() <= limit / 2;
         self.stored_from.filter(|_| may_load)
@@ -117,6 +124,6 @@ impl Lineup {
             && self.stored_from.is_none()
             && !self.loading
             && !self.listed
-            && self.suspended_until.is_none_or(|until| until <= now)
+            && !self.is_suspended(now)
     }
 }

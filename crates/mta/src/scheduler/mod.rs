@@ -103,6 +103,7 @@ impl Scheduler {
         }
         let destination = Arc::clone(&job.destination);
         let Job { id, deliveries, message, .. } = job;
+        let message = message.filter(|_| !lineup.is_suspended(now));
         let mut fresh = deliveries.into_iter().filter(|d| self.held.insert(d.key)).peekable();
         while fresh.peek().is_some() {
             let deliveries: Vec<_> = fresh.by_ref().take(self.limits.recipients_per_transaction).collect();
@@ -126,7 +127,10 @@ impl Scheduler {
             if !lineup.may_start(now) {
                 continue;
             }
-            let Some(job) = lineup.ready.pop_front() else { continue };
+            let Some(job) = lineup.ready.pop_front() else {
+                self.enlist(&destination, now);
+                continue;
+            };
             lineup.under_way += 1;
             lineup.recipients_under_way += job.deliveries.len();
             self.under_way += 1;
@@ -148,7 +152,12 @@ impl Scheduler {
         match verdict {
             Verdict::Answered => lineup.answered(maximum),
             Verdict::Silent => {
-                lineup.silent(now, self.limits.failures_before_suspension, &self.limits.suspensions);
+                let suspensions = match self.limits.suspensions.as_slice() {
+                    // Our own mailboxes are back as soon as somebody has mended them.
+                    [first, ..] if is_local(destination) => std::slice::from_ref(first),
+                    all => all,
+                };
+                lineup.silent(now, self.limits.failures_before_suspension, suspensions);
             }
         }
         self.enlist(destination, now);
@@ -226,28 +235,39 @@ impl Scheduler {
     }
 
     /// Drops everything of a lane that another instance owns now. Attempts under way are not stopped here.
-    pub fn forget_lane(&mut self, lane: u8) {
-        for lineup in self.lineups.values_mut() {
-            let (lost, kept) = lineup.ready.drain(..).partition(|job| job.id.lane == lane);
-            lineup.ready = kept;
-            let lost: VecDeque<Job> = lost;
-            for delivery in lost.iter().flat_map(|job| &job.deliveries) {
-                self.held.remove(&delivery.key);
-            }
+    pub fn forget_lane(&mut self, lane: u8, now: Timestamp) {
+        let lost = self.take_out(now, |_, job| job.id.lane == lane);
+        for delivery in lost.iter().flat_map(|job| &job.deliveries) {
+            self.held.remove(&delivery.key);
         }
     }
 
     /// Takes out the jobs whose time is up while their destination is suspended.
     pub fn expired(&mut self, now: Timestamp) -> Vec<Job> {
-        let mut expired = Vec::new();
-        for lineup in self.lineups.values_mut().filter(|l| !l.ready.is_empty() && !l.may_start(now)) {
-            let is_over = |job: &Job| job.deliveries.iter().all(|d| d.expires_at <= now);
-            let (over, kept) = lineup.ready.drain(..).partition(is_over);
-            lineup.ready = kept;
-            let over: VecDeque<Job> = over;
-            expired.extend(over);
+        let is_over = |job: &Job| job.deliveries.iter().all(|d| d.expires_at <= now);
+        self.take_out(now, |lineup, job| !lineup.may_start(now) && is_over(job))
+    }
+
+    /// Takes jobs out of the line-ups. The room that this makes may be what stored work waits for.
+    fn take_out(&mut self, now: Timestamp, which: impl Fn(&Lineup, &Job) -> bool) -> Vec<Job> {
+        let (mut out, mut changed) = (Vec::new(), Vec::new());
+        for (destination, lineup) in &mut self.lineups {
+            if !lineup.ready.iter().any(|job| which(lineup, job)) {
+                continue;
+            }
+            for job in std::mem::take(&mut lineup.ready) {
+                if which(lineup, &job) {
+                    out.push(job);
+                } else {
+                    lineup.ready.push_back(job);
+                }
+            }
+            changed.push(Arc::clone(destination));
         }
-        expired
+        for destination in changed {
+            self.enlist(&destination, now);
+        }
+        out
     }
 
     /// When [`Self::next`] or [`Self::loads`] has something to do again, if nothing happens before.
@@ -293,12 +313,16 @@ impl Scheduler {
     }
 
     fn window_limit(&self, destination: &Arc<str>) -> usize {
-        if destination.as_ref() == crate::route::LOCAL {
+        if is_local(destination) {
             self.limits.local_deliveries
         } else {
             self.limits.attempts_per_destination
         }
     }
+}
+
+fn is_local(destination: &Arc<str>) -> bool {
+    destination.as_ref() == crate::route::LOCAL
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ fn a_lost_lane_leaves_memory_and_expired_jobs_come_out() {
     for number in 0..4 {
         scheduler.offer(job(number, 1, "a"), at(0));
     }
-    scheduler.forget_lane(1);
+    scheduler.forget_lane(1, at(0));
     assert_eq!(scheduler.ready(), 2);
     for _ in 0..2 {
         let started = scheduler.next(at(0)).unwrap();
@@ -147,4 +147,91 @@ fn a_lost_lane_leaves_memory_and_expired_jobs_come_out() {
         late.release(&started.destination, Verdict::Silent, at(0));
     }
     assert_eq!(late.expired(at(1000)).len(), 1);
+}
+
+#[test]
+fn room_that_a_lost_lane_makes_is_filled_from_the_queue() {
+    let mut scheduler = Scheduler::new(limits());
+    let a: Arc<str> = "a".into();
+    for number in 0..4 {
+        scheduler.offer(job(number * 2 + 1, 1, "a"), at(0));
+    }
+    scheduler.stored(&a, at(0), at(0));
+    assert!(scheduler.loads(at(0)).is_empty(), "there is no room");
+    scheduler.forget_lane(1, at(0));
+    assert_eq!(scheduler.loads(at(0)), [LoadRequest { destination: a, rows: 4 }]);
+    assert!(scheduler.next(at(0)).is_none());
+}
+
+#[test]
+fn a_suspended_destination_holds_no_content() {
+    let mut scheduler = Scheduler::new(limits());
+    let memory = crate::memory::ContentMemory::new(4096);
+    let with_message = |number| {
+        let job = job(number, 1, "a");
+        let envelope = mail::Envelope::new(mail::ReversePath::Null, mail::Origin::default());
+        let message = queue::Message {
+            id: job.id,
+            accepted_at: at(0),
+            envelope,
+            trace: mail::TraceContext::default(),
+            size: 2048,
+        };
+        Job { message: memory.try_keep(message, mail::Content::from(vec![0; 2048])), ..job }
+    };
+    let first = with_message(0);
+    assert!(first.message.is_some());
+    for number in 1..3 {
+        scheduler.offer(job(number, 1, "a"), at(0));
+    }
+    scheduler.offer(first, at(0));
+    assert!(with_message(7).message.is_none(), "all of it is taken");
+    for _ in 0..2 {
+        let started = scheduler.next(at(0)).unwrap();
+        scheduler.release(&started.destination, Verdict::Silent, at(0));
+    }
+    let another = with_message(8);
+    assert!(another.message.is_some(), "what waits for hours gave it back");
+    scheduler.offer(another, at(1));
+    assert!(with_message(9).message.is_some());
+    assert_eq!(scheduler.ready(), 2);
+}
+
+#[test]
+fn our_own_mailboxes_are_probed_again_soon() {
+    let mut scheduler = Scheduler::new(limits());
+    for number in 0..4 {
+        scheduler.offer(job(number, 1, crate::route::LOCAL), at(0));
+    }
+    for now in [0, 0, 10, 20] {
+        let started = scheduler.next(at(now)).unwrap();
+        scheduler.release(&started.destination, Verdict::Silent, at(now));
+        scheduler.loads(at(now + 10));
+    }
+}
+
+#[test]
+fn a_destination_without_work_is_forgotten() {
+    let mut scheduler = Scheduler::new(limits());
+    for number in 0..2 {
+        scheduler.offer(job(number, 1, "a"), at(0));
+        let started = scheduler.next(at(0)).unwrap();
+        scheduler.stored(&started.destination, at(5), at(0));
+        scheduler.release(&started.destination, Verdict::Silent, at(0));
+    }
+    // Suspended, and what waited has expired meanwhile: the load finds nothing.
+    scheduler.offer(job(9, 1, "b"), at(0));
+    let other = scheduler.next(at(0)).unwrap();
+    scheduler.release(&other.destination, Verdict::Answered, at(0));
+    let request = scheduler.loads(at(10)).remove(0);
+    scheduler.loaded(&request.destination, vec![], None, at(10));
+    assert!(scheduler.lineups.is_empty() && scheduler.alarms.is_empty() && scheduler.turns.is_empty());
+
+    let mut idle = Scheduler::new(Limits { failures_before_suspension: 1, ..limits() });
+    idle.offer(job(1, 1, "a"), at(0));
+    let started = idle.next(at(0)).unwrap();
+    idle.release(&started.destination, Verdict::Silent, at(0));
+    idle.settle(started.deliveries.iter().map(|d| &d.key));
+    assert!(idle.loads(at(10)).is_empty());
+    assert!(idle.lineups.is_empty() && idle.alarms.is_empty() && idle.held.is_empty());
 }
