@@ -3,19 +3,25 @@
 use std::sync::Arc;
 
 /// A failed call to a storage.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Fault {
     /// The disk is full; nothing was written.
+    #[error("the disk is full")]
     Full,
     /// Nothing was written.
+    #[error("{0}")]
     Refused(Arc<str>),
     /// The connection broke while a commit was under way.
+    #[error("the connection broke during a commit: {0}")]
     Lost(Arc<str>),
     /// The data can never be stored; nothing was written.
+    #[error("the data cannot be stored: {0}")]
     Data(Arc<str>),
     /// A key exists; nothing was written.
+    #[error("the key exists already: {0}")]
     Conflict(Arc<str>),
     /// A stored row does not make sense.
+    #[error("a stored row does not make sense: {0}")]
     Corrupt(Arc<str>),
 }
 
@@ -120,6 +126,8 @@ mod tests {
     fn a_closed_connection_is_lost_only_at_the_commit() {
         let error = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
         assert!(matches!(Fault::new(&error, Stage::Committing), Fault::Lost(_)));
-        assert!(matches!(Fault::from(error), Fault::Refused(_)));
+        let refused = Fault::from(error);
+        assert!(matches!(refused, Fault::Refused(_)));
+        assert!(!refused.to_string().contains("Refused("), "{refused}");
     }
 }

@@ -57,7 +57,7 @@ impl Keeper {
             let beat = tokio::time::timeout(patience, self.beat());
             let failure = match beat.await {
                 Ok(Ok(())) => None,
-                Ok(Err(fault)) => Some(format!("{fault:?}")),
+                Ok(Err(fault)) => Some(fault.to_string()),
                 Err(_) => Some("no answer in time".to_owned()),
             };
             next_beat = Instant::now() + if failure.is_some() { RETRY.min(heartbeat) } else { heartbeat };
@@ -89,7 +89,7 @@ impl Keeper {
             tracing::warn!("this instance was declared dead; it registers anew");
             self.lanes.clear();
             self.begin_anew().await?;
-            return Err(Fault::Refused("declared dead".into()));
+            return Err(Fault::Refused("this instance was declared dead".into()));
         };
         self.lanes.confirm(&standing.lanes, sent + self.settings.trust());
         let healthy_since = *self.healthy_since.get_or_insert(sent);
@@ -147,7 +147,7 @@ impl Keeper {
         match tokio::time::timeout(patience, self.store.retire(self.me)).await {
             Ok(Ok(())) => {}
             Ok(Err(fault)) => {
-                tracing::warn!(error = ?fault, "lanes could not be given back; their lease has to run out");
+                tracing::warn!(error = %fault, "lanes could not be given back; their lease has to run out");
             }
             Err(_) => tracing::warn!("lanes could not be given back in time; their lease has to run out"),
         }

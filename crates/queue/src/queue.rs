@@ -63,7 +63,7 @@ impl Queue {
         let metrics = Metrics::new();
         let store = crate::open_store(&settings, metrics.clone()).await?;
         let me = Uuid::new_v4();
-        store.register(me).await.map_err(|fault| OpenError::Register(format!("{fault:?}")))?;
+        store.register(me).await.map_err(|fault| OpenError::Register(fault.to_string()))?;
         let lanes = Arc::new(LaneTable::new());
         let (mut senders, mut writers) = (Vec::new(), Vec::new());
         for _ in 0..store.writers() {
@@ -334,7 +334,7 @@ impl Queue {
             tokio::time::sleep(interval).await;
             for grant in self.inner.lanes.owned() {
                 if let Err(fault) = self.sweep(grant).await {
-                    tracing::warn!(error = ?fault, lane = grant.lane, "history could not be cleaned up");
+                    tracing::warn!(error = %fault, lane = grant.lane, "history could not be cleaned up");
                     break;
                 }
             }

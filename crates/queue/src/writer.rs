@@ -156,7 +156,7 @@ impl Writer {
     }
 
     fn fail(&self, group: Vec<Work>, fault: &Fault) {
-        tracing::warn!(error = ?fault, calls = group.len(), "a group commit failed");
+        tracing::warn!(error = %fault, calls = group.len(), "a group commit failed");
         self.metrics.failed();
         for work in group {
             match work {

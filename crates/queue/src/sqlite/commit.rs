@@ -54,7 +54,7 @@ impl SqliteCommitter {
     /// With the room of the reserve: the log is written back, so that it begins anew, and the results follow.
     async fn commit_from_reserve(&mut self, batch: &Batch<'_>, form: Form) -> Result<Committed, Fault> {
         if let Err(fault) = self.run(CHECKPOINT).await {
-            tracing::debug!(error = ?fault, "the log was not written back");
+            tracing::debug!(error = %fault, "the log was not written back");
         }
         self.commit_once(batch, form).await
     }
@@ -63,7 +63,7 @@ impl SqliteCommitter {
         let mut guard = self.writer.lock().await?;
         // Taken out: a commit that is abandoned takes the connection along.
         let Some(mut connection) = guard.take() else {
-            return Err(Fault::Refused("no connection".into()));
+            return Err(Fault::Refused("there is no connection".into()));
         };
         let result = run_in_transaction(&mut connection, batch, form, &self.metrics).await;
         match &result {
@@ -83,7 +83,7 @@ impl Committer for SqliteCommitter {
         if self.reserve.is_due()
             && let Err(fault) = self.mind_the_reserve().await
         {
-            tracing::debug!(error = ?fault, "no room could be made for the reserve");
+            tracing::debug!(error = %fault, "no room could be made for the reserve");
         }
         if !self.reserve.is_kept() && !batch.messages.is_empty() {
             return Err(Fault::Full);
