@@ -226,7 +226,7 @@ impl Dispatcher {
     fn change_lanes(self: &Arc<Self>, before: &BTreeMap<u8, i64>, now: &BTreeMap<u8, i64>) {
         for (lane, epoch) in before {
             if now.get(lane) != Some(epoch) {
-                self.scheduler().forget_lane(*lane);
+                self.scheduler().forget_lane(*lane, self.now());
             }
         }
         for (&lane, &epoch) in now {

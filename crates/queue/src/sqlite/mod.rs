@@ -8,7 +8,8 @@ mod reserve;
 mod statements;
 pub(crate) mod views;
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -105,7 +106,7 @@ impl Writing {
 
 /// The connection behind a lock that was just taken.
 fn connection(guard: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnection, Fault> {
-    guard.as_mut().ok_or_else(|| Fault::Refused("no connection".into()))
+    guard.as_mut().ok_or_else(|| Fault::Refused("there is no connection".into()))
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -159,9 +160,12 @@ async fn check_schema(pool: &SqlitePool) -> Result<(), OpenError> {
 /// Makes the file and its folder where they are missing.
 pub(crate) async fn migrate(path: &Path) -> Result<(), OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
     }
+    // It holds mail: only its owner may read it, and its log, which takes after it. An empty file is an empty database.
+    let file = File::options().create(true).append(true).mode(0o600).open(path);
+    file.map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
     let mut connection = options(path).connect().await?;
     let mut migrator = Migrator::with_migrations(vec![Migration::new(
         1,
@@ -284,5 +288,26 @@ impl Store for SqliteStore {
             tracing::warn!(%error, "the queue's file could not be closed cleanly; its log is read at the next start");
         }
         *self.lock.lock().await = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_holds_mail_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made/queue.db");
+        migrate(&path).await.unwrap();
+        let mut connection = options(&path).connect().await.unwrap();
+        sqlx::query("CREATE TABLE more (x)").execute(&mut connection).await.unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(&path), mode(&beside(&path, "-wal"))], [0o600; 2]);
+        assert_eq!(mode(&folder.path().join("made")), 0o700);
+        let vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(vacuum, 2, "settings of a new file hold for one that was made empty");
     }
 }
