@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use mail::{Content, Domain, Envelope, ForwardPath, Origin, Outcome, ReversePath, Status, Timestamp};
+use protocol::ErrorKind;
 use queue::{Delivery, MailTransaction, Message, Queue, Report, Reported, StoreError};
 use service::clock::Clock;
 use tracing::Instrument;
@@ -22,6 +23,36 @@ use crate::scheduler::{Job, Verdict};
 
 /// How long to wait before outcomes that could not be stored, or a message that could not be read, are tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait before what the storage refuses or cannot read is tried again: only people can mend that.
+const MUCH_LATER: Duration = Duration::from_hours(1);
+
+/// What becomes of a job's recipients behind an attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// When the first of those that were delayed is due.
+    pub due: Option<Timestamp>,
+    /// Of some nothing was stored. Where they are ours still, they are to be taken up after this time.
+    pub again_after: Option<Duration>,
+}
+
+impl Ended {
+    /// Nothing was stored: to be taken up after this time.
+    #[must_use]
+    pub fn unstored(again_after: Duration) -> Self {
+        Self { due: None, again_after: Some(again_after) }
+    }
+
+    fn due(due: Option<Timestamp>) -> Self {
+        Self { due, again_after: None }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            due: self.due.into_iter().chain(other.due).min(),
+            again_after: self.again_after.into_iter().chain(other.again_after).min(),
+        }
+    }
+}
 
 /// Makes attempts.
 pub struct Attempts {
@@ -47,17 +78,20 @@ pub struct Attempts {
 
 impl Attempts {
     /// Makes one attempt for a job and stores what it came to. `released` is told what it showed about the destination, before
-    /// the outcomes are stored. Returns when the first retry is due.
+    /// the outcomes are stored.
     pub async fn perform(
         &self,
         dispatcher: &Arc<Dispatcher>,
         memory: &ContentMemory,
         mut job: Job,
         released: impl Fn(Verdict),
-    ) -> Option<Timestamp> {
-        let Some(loaded) = self.load(memory, &mut job).await else {
-            released(Verdict::Answered);
-            return None;
+    ) -> Ended {
+        let loaded = match self.load(memory, &mut job).await {
+            Ok(loaded) => loaded,
+            Err(ended) => {
+                released(Verdict::Answered);
+                return ended;
+            }
         };
         let span = tracing::info_span!(
             "delivery.attempt",
@@ -80,8 +114,11 @@ impl Attempts {
     }
 
     /// Fails a job whose time is up without another attempt.
-    pub async fn expire(&self, dispatcher: &Arc<Dispatcher>, memory: &ContentMemory, mut job: Job) {
-        let Some(loaded) = self.load(memory, &mut job).await else { return };
+    pub async fn expire(&self, dispatcher: &Arc<Dispatcher>, memory: &ContentMemory, mut job: Job) -> Ended {
+        let loaded = match self.load(memory, &mut job).await {
+            Ok(loaded) => loaded,
+            Err(ended) => return ended,
+        };
         let span = tracing::info_span!(
             "delivery.expire",
             queue_id = %job.id,
@@ -93,26 +130,27 @@ impl Attempts {
         let last = Status::new(451, (4, 4, 1), "no server of the destination has answered");
         let attempted =
             job.deliveries.iter().map(|_| Attempted::here(Outcome::Failed(time_is_up(&last)))).collect();
-        self.store(dispatcher, &job, &loaded, attempted).instrument(span).await;
+        self.store(dispatcher, &job, &loaded, attempted).instrument(span).await
     }
 
-    /// The message in memory, or read from the queue once there is room for it. None when it is gone: somebody else finished it.
-    async fn load(&self, memory: &ContentMemory, job: &mut Job) -> Option<Arc<Loaded>> {
+    /// The message in memory, or read from the queue once there is room for it. An end where it cannot be read, or is gone, for
+    /// somebody else finished it.
+    async fn load(&self, memory: &ContentMemory, job: &mut Job) -> Result<Arc<Loaded>, Ended> {
         if let Some(loaded) = job.message.take() {
-            return Some(loaded);
+            return Ok(loaded);
         }
         loop {
             match self.read(memory, job).await {
-                Ok(loaded) => return loaded,
+                Ok(loaded) => return loaded.ok_or_else(Ended::default),
                 Err(StoreError::Corrupt(detail)) => {
                     tracing::error!(queue_id = %job.id, %detail, "a queued message cannot be read; it stays queued");
-                    return None;
+                    return Err(Ended::unstored(MUCH_LATER));
                 }
                 Err(error) if self.queue.may_commit(job.id) => {
                     tracing::warn!(queue_id = %job.id, %error, "cannot read a queued message; trying again");
                     tokio::time::sleep(AGAIN).await;
                 }
-                Err(_) => return None,
+                Err(_) => return Err(Ended::unstored(AGAIN)),
             }
         }
     }
@@ -161,7 +199,7 @@ impl Attempts {
         job: &Job,
         loaded: &Loaded,
         attempted: Vec<Attempted>,
-    ) -> Option<Timestamp> {
+    ) -> Ended {
         let span = tracing::Span::current();
         if let Some(first) = attempted.first() {
             span.record("outcome", first.outcome.action().as_str());
@@ -175,7 +213,7 @@ impl Attempts {
             log(&report, &loaded.message);
             self.store_one(dispatcher, report).await
         });
-        join_all(stored).await.into_iter().flatten().min()
+        join_all(stored).await.into_iter().fold(Ended::default(), Ended::and)
     }
 
     async fn report(&self, delivery: &Delivery, loaded: &Loaded, attempted: Attempted) -> Report {
@@ -188,13 +226,10 @@ impl Attempts {
             && (ruling.retry.is_none() || ruling.delay_notice);
         let mut notices = Vec::new();
         if wanted {
-            match self.notice(delivery, loaded, &ruling.outcome, remote.as_deref(), now).await {
-                Ok(notice) => notices.push(notice),
-                Err(status) => {
-                    // Whoever is to hear of it cannot be found now: the recipient waits for that.
-                    let waiting = Delivery { expires_at: now + Duration::from_secs(1), ..delivery.clone() };
-                    ruling = self.schedule.rule(&waiting, recipient, Outcome::Delayed(status), now);
-                }
+            match self.notices(delivery, loaded, &ruling.outcome, remote.as_deref(), now).await {
+                Ok(made) => notices = made,
+                // Whoever is to hear of it cannot be found now: the recipient waits for that.
+                Err(status) => ruling = self.schedule.postpone(delivery, status, now),
             }
         }
         Report {
@@ -209,7 +244,32 @@ impl Attempts {
         }
     }
 
-    /// The notice of an outcome as a message to the sender, from the null reverse-path.
+    /// What the sender is to be told. What has been delivered waits here until it can be told: to wait in the queue would mean to
+    /// deliver it again.
+    async fn notices(
+        &self,
+        delivery: &Delivery,
+        loaded: &Loaded,
+        outcome: &Outcome,
+        remote: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<MailTransaction>, Status> {
+        loop {
+            match self.notice(delivery, loaded, outcome, remote, now).await {
+                Ok(notice) => return Ok(notice.into_iter().collect()),
+                Err(status) if matches!(outcome, Outcome::Delayed(_) | Outcome::Failed(_)) => {
+                    return Err(status);
+                }
+                Err(status) => {
+                    tracing::warn!(queue_id = %delivery.key.id, %status, "a notice of delivery has to wait");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// The notice of an outcome as a message to the sender, from the null reverse-path; none where the sender's address leads
+    /// nowhere.
     async fn notice(
         &self,
         delivery: &Delivery,
@@ -217,7 +277,7 @@ impl Attempts {
         outcome: &Outcome,
         remote: Option<&str>,
         now: Timestamp,
-    ) -> Result<MailTransaction, Status> {
+    ) -> Result<Option<MailTransaction>, Status> {
         let unavailable = |error: &dyn std::fmt::Display| {
             Status::new(451, (4, 3, 0), format!("a notice to the sender cannot be queued now: {error}"))
         };
@@ -230,11 +290,18 @@ impl Attempts {
         if let Some(sender) = loaded.message.envelope.reverse_path.mailbox() {
             envelope.recipients.push(ForwardPath::Mailbox(sender.clone()).into());
         }
-        let deliveries = self
-            .recipients
-            .deliveries(&envelope.recipients, now)
-            .await
-            .map_err(|error| unavailable(&error))?;
+        let deliveries = match self.recipients.deliveries(&envelope.recipients, now).await {
+            Ok(deliveries) => deliveries,
+            // To wait for that would be to wait for ever.
+            Err(error) if error.kind == ErrorKind::Rejected => {
+                tracing::warn!(queue_id = %delivery.key.id, %error, "nobody can be told what became of a message");
+                Vec::new()
+            }
+            Err(error) => return Err(unavailable(&error)),
+        };
+        if deliveries.is_empty() {
+            return Ok(None);
+        }
         let content: Content = Notice {
             message: &loaded.message,
             content: &loaded.content,
@@ -245,19 +312,14 @@ impl Attempts {
             returned_size: self.returned_size,
         }
         .build(id, &self.host, now);
-        Ok(MailTransaction {
-            id,
-            accepted_at: now,
-            envelope,
-            trace: protocol::trace::current(),
-            content,
-            deliveries,
-        })
+        let trace = protocol::trace::current();
+        Ok(Some(MailTransaction { id, accepted_at: now, envelope, trace, content, deliveries }))
     }
 
-    /// Stores one report until it is stored or the queue says that it is not ours to store. Returns when the retry is due.
-    async fn store_one(&self, dispatcher: &Arc<Dispatcher>, mut report: Report) -> Option<Timestamp> {
-        let due = report.retry.map(|retry| retry.next_attempt_at);
+    /// Stores one report until it is stored or the queue says that it is not ours to store.
+    async fn store_one(&self, dispatcher: &Arc<Dispatcher>, mut report: Report) -> Ended {
+        let id = report.key.id;
+        let due = Ended::due(report.retry.map(|retry| retry.next_attempt_at));
         loop {
             match self.queue.report(report.clone()).await {
                 Ok(Reported::Stored) => {
@@ -266,27 +328,33 @@ impl Attempts {
                     }
                     return due;
                 }
-                Ok(Reported::Already) => return None,
-                Err(StoreError::Fenced) if !self.queue.may_commit(report.key.id) => return None,
-                Err(StoreError::Fenced) => self.rename_notices(&mut report).await,
+                // Perhaps by ourselves, in a commit whose answer was lost: the retry is ours to schedule.
+                Ok(Reported::Already) => return due,
+                Err(StoreError::Fenced) if report.retry.is_some() && !self.queue.may_commit(id) => {
+                    return Ended::unstored(AGAIN);
+                }
+                // What has ended has ended, whoever owns the lane: only its notice needs another.
+                Err(StoreError::Fenced) => {
+                    tokio::time::sleep(AGAIN).await;
+                    self.rename_notices(&mut report);
+                }
                 Err(error @ (StoreError::Rejected(_) | StoreError::Corrupt(_))) => {
-                    tracing::error!(queue_id = %report.key.id, %error, "an outcome cannot be stored; the recipient stays queued");
-                    return None;
+                    tracing::error!(queue_id = %id, %error, "an outcome cannot be stored; the recipient stays queued");
+                    return Ended::unstored(MUCH_LATER);
                 }
                 Err(error) => {
-                    tracing::warn!(queue_id = %report.key.id, %error, "an outcome cannot be stored; trying again");
+                    tracing::warn!(queue_id = %id, %error, "an outcome cannot be stored; trying again");
                     tokio::time::sleep(AGAIN).await;
                 }
             }
         }
     }
 
-    /// The recipient is ours still, but not the lane that a notice was to lie in: it gets another.
-    async fn rename_notices(&self, report: &mut Report) {
+    /// The lane that a notice was to lie in is no longer ours: it gets another, once there is one.
+    fn rename_notices(&self, report: &mut Report) {
         for notice in &mut report.notices {
-            match self.queue.allocate() {
-                Ok(id) => notice.id = id,
-                Err(_) => tokio::time::sleep(AGAIN).await,
+            if let Ok(id) = self.queue.allocate() {
+                notice.id = id;
             }
         }
     }

@@ -1,11 +1,15 @@
 //! Drives the scheduler: starts attempts, loads stored work, takes over lanes and sweeps what expired. It decides nothing about
 //! order or failure; those are the scheduler's and the attempt's.
 
+mod aside;
+
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use mail::{QueueId, Timestamp};
 use queue::{Delivery, DueCursor, LaneGrant, MailTransaction, Message, Queue, RecipientKey, StoreError};
 use service::clock::Clock;
@@ -14,20 +18,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::attempt::Attempts;
+use crate::attempt::{Attempts, Ended};
 use crate::memory::ContentMemory;
-use crate::scheduler::{Job, LoadRequest, Scheduler};
+use crate::scheduler::{Job, LoadRequest, Scheduler, Verdict};
+use aside::{Aside, Waiting, by_lane};
 
 /// Recipients read from the queue at once.
 const PAGE: u32 = 500;
+/// Recipients that one statement parks.
+const PARKED_AT_ONCE: usize = 1000;
 /// How long to wait after the queue could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(2);
+/// When a job is taken up again whose attempt broke off by a fault of ours.
+const AFTER_A_FAULT: Duration = Duration::from_mins(15);
 /// How often what expired is looked for, at most.
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// Starts attempts when they are due.
 pub struct Dispatcher {
     scheduler: Mutex<Scheduler>,
+    aside: Mutex<Aside>,
     wake: Notify,
     queue: Queue,
     memory: ContentMemory,
@@ -49,6 +59,7 @@ impl Dispatcher {
     ) -> Self {
         Self {
             scheduler: Mutex::new(scheduler),
+            aside: Mutex::default(),
             wake: Notify::new(),
             queue,
             memory,
@@ -96,33 +107,45 @@ impl Dispatcher {
             jobs.into_iter().filter_map(|job| scheduler.offer(job, now)).collect()
         };
         self.wake.notify_one();
-        if refused.is_empty() {
-            return;
-        }
-        // Their rows are durable: an owner that ends before they are parked leaves them fresh, and the next one lists them.
-        self.tasks.spawn(Arc::clone(self).park(refused, now));
+        self.set_aside(refused.into_iter().map(|job| {
+            let keys = job.deliveries.iter().map(|delivery| delivery.key).collect();
+            Waiting { destination: job.destination, keys, due: None }
+        }));
     }
 
-    async fn park(self: Arc<Self>, jobs: Vec<Job>, now: Timestamp) {
-        let mut by_lane: BTreeMap<u8, Vec<RecipientKey>> = BTreeMap::new();
-        for key in jobs.iter().flat_map(|job| &job.deliveries).map(|delivery| delivery.key) {
-            by_lane.entry(key.id.lane).or_default().push(key);
+    /// Parks recipients in the queue, a few statements for all that come meanwhile. Their rows are durable: an owner that ends
+    /// before they are parked leaves them as they are, and the next one lists them.
+    fn set_aside(self: &Arc<Self>, waiting: impl IntoIterator<Item = Waiting>) {
+        if self.aside().add(waiting) {
+            self.tasks.spawn(Arc::clone(self).park());
         }
-        for (lane, keys) in by_lane {
-            loop {
-                match self.queue.park(lane, &keys, now).await {
-                    Ok(_) | Err(StoreError::Fenced) => break,
-                    Err(error) => {
-                        tracing::warn!(%error, recipients = keys.len(), "cannot park recipients; trying again");
-                        tokio::time::sleep(READ_AGAIN).await;
-                    }
+    }
+
+    async fn park(self: Arc<Self>) {
+        while let Some(waiting) = self.next_aside() {
+            let now = self.now();
+            for ((lane, due), keys) in by_lane(&waiting, now) {
+                for keys in keys.chunks(PARKED_AT_ONCE) {
+                    self.park_some(lane, keys, due).await;
+                }
+            }
+            for Waiting { destination, due, .. } in waiting {
+                self.scheduler().stored(&destination, due.unwrap_or(now), now);
+            }
+            self.wake.notify_one();
+        }
+    }
+
+    async fn park_some(&self, lane: u8, keys: &[RecipientKey], due: Timestamp) {
+        loop {
+            match self.queue.park(lane, keys, due).await {
+                Ok(_) | Err(StoreError::Fenced) => return,
+                Err(error) => {
+                    tracing::warn!(%error, recipients = keys.len(), "cannot park recipients; trying again");
+                    tokio::time::sleep(READ_AGAIN).await;
                 }
             }
         }
-        for job in jobs {
-            self.scheduler().stored(&job.destination, now, now);
-        }
-        self.wake.notify_one();
     }
 
     /// Runs until `stop`, then waits for the attempts under way.
@@ -171,20 +194,38 @@ impl Dispatcher {
 
     /// One attempt, from permit to stored outcomes. The permit is free again before the outcomes are stored.
     async fn attempt(self: Arc<Self>, attempts: Arc<Attempts>, job: Job) {
-        let destination = Arc::clone(&job.destination);
+        let (id, destination) = (job.id, Arc::clone(&job.destination));
         let keys: Vec<RecipientKey> = job.deliveries.iter().map(|delivery| delivery.key).collect();
+        let has_permit = AtomicBool::new(true);
         let released = |verdict| {
-            self.scheduler().release(&destination, verdict, self.now());
-            self.wake.notify_one();
+            if has_permit.swap(false, Ordering::Relaxed) {
+                self.scheduler().release(&destination, verdict, self.now());
+                self.wake.notify_one();
+            }
         };
-        let settled = attempts.perform(&self, &self.memory, job, released).await;
+        let performed = AssertUnwindSafe(attempts.perform(&self, &self.memory, job, &released));
+        let ended = performed.catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(queue_id = %id, %destination, "an attempt broke off by a fault of this program");
+            released(Verdict::Answered);
+            Ended::unstored(AFTER_A_FAULT)
+        });
+        self.let_go(&destination, keys, ended);
+    }
+
+    /// From here on the queue alone knows of these recipients; who waits still is met again by a load.
+    fn let_go(self: &Arc<Self>, destination: &Arc<str>, keys: Vec<RecipientKey>, ended: Ended) {
         let now = self.now();
         {
             let mut scheduler = self.scheduler();
             scheduler.settle(&keys);
-            if let Some(due) = settled {
-                scheduler.stored(&destination, due, now);
+            if let Some(due) = ended.due {
+                scheduler.stored(destination, due, now);
             }
+        }
+        if let Some(after) = ended.again_after {
+            // Only now: a lane that was lost and taken anew while they were held has not lined them up.
+            let (destination, due) = (Arc::clone(destination), Some(now + after));
+            self.set_aside([Waiting { destination, keys, due }]);
         }
         self.wake.notify_one();
     }
@@ -282,8 +323,9 @@ impl Dispatcher {
         self.tasks.spawn(async move {
             for job in expired {
                 let keys: Vec<RecipientKey> = job.deliveries.iter().map(|delivery| delivery.key).collect();
-                attempts.expire(&this, &this.memory, job).await;
-                this.scheduler().settle(&keys);
+                let destination = Arc::clone(&job.destination);
+                let ended = attempts.expire(&this, &this.memory, job).await;
+                this.let_go(&destination, keys, ended);
             }
             for lane in lanes {
                 match this.queue.expired(lane, this.now(), PAGE).await {
@@ -305,9 +347,10 @@ impl Dispatcher {
             if !self.scheduler().hold(key) {
                 continue;
             }
-            let job = Job { id, destination, deliveries: vec![delivery], message: None };
-            attempts.expire(self, &self.memory, job).await;
-            self.scheduler().settle([&key]);
+            let job =
+                Job { id, destination: Arc::clone(&destination), deliveries: vec![delivery], message: None };
+            let ended = attempts.expire(self, &self.memory, job).await;
+            self.let_go(&destination, vec![key], ended);
         }
     }
 
@@ -330,6 +373,14 @@ impl Dispatcher {
     /// A panic in a holder leaves the window in a state that is still sound to use: every change is small and complete.
     fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
         self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn aside(&self) -> MutexGuard<'_, Aside> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_aside(&self) -> Option<Vec<Waiting>> {
+        self.aside().take()
     }
 
     /// Jobs that wait for their turn, and attempts under way: for metrics.

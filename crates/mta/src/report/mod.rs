@@ -87,6 +87,17 @@ impl Schedule {
         }
     }
 
+    /// Puts off an end that the sender cannot be told of yet, time up or not, and with it the notice of a delay.
+    #[must_use]
+    pub fn postpone(&self, delivery: &Delivery, status: Status, now: Timestamp) -> Ruling {
+        let next_attempt_at = now + self.delay(delivery.attempts);
+        Ruling {
+            outcome: Outcome::Delayed(status),
+            retry: Some(Retry { next_attempt_at, delay_notice_at: delivery.delay_notice_at }),
+            delay_notice: false,
+        }
+    }
+
     /// How long to wait after the attempt that follows `attempts` others.
     fn delay(&self, attempts: u16) -> Duration {
         let last = self.delays.len().saturating_sub(1);

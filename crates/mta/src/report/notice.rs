@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use mail::header;
-use mail::{Action, Content, Domain, Outcome, QueueId, Recipient, Ret, ReversePath, Status, Timestamp};
+use mail::{Action, BodyType, Content, Domain, Outcome, QueueId, Recipient, Ret, ReversePath, Status, Timestamp};
 use queue::Message;
 
 /// What a notice tells of one recipient.
@@ -150,9 +150,11 @@ impl Notice<'_> {
         self.message.envelope.smtputf8
     }
 
-    /// RET counts for failures only (RFC 3461 4.3); other notices return the header.
+    /// RET counts for failures only (RFC 3461 4.3); other notices return the header. So does what is said about a binary
+    /// message: with its body the notice would be binary too, and stop where the message did (RFC 3030 3).
     fn is_returned_whole(&self) -> bool {
         self.outcome.action() == Action::Failed
+            && self.message.envelope.body != BodyType::BinaryMime
             && self.message.envelope.ret != Some(Ret::Headers)
             && self.content.len() <= self.returned_size
     }
@@ -243,6 +245,16 @@ mod tests {
         assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "no bare CR or LF");
         let short = build(&message("<sender@a.test>"), &failed, "Subject: x\r\n\r\nbody\r\n", 15);
         assert!(short.contains("text/rfc822-headers") && !short.contains("body"));
+    }
+
+    #[test]
+    fn of_a_binary_message_the_header_is_returned() {
+        let failed = Outcome::Failed(Status::new(554, (5, 6, 1), "binary"));
+        let mut message = message("<sender@a.test>");
+        message.envelope.body = BodyType::BinaryMime;
+        let text = build(&message, &failed, "Subject: x\r\n\r\n\n\0\r", 1000);
+        assert!(text.contains("text/rfc822-headers\r\n\r\nSubject: x\r\n") && !text.contains('\0'));
+        assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "no bare CR or LF");
     }
 
     #[test]
