@@ -33,9 +33,9 @@ impl Output {
         if text.is_empty() { Ok(()) } else { write_out(format!("{text}\n").as_bytes()) }
     }
 
-    /// Octets as they are, such as a message.
+    /// Octets as they are, such as a message; but a stranger who wrote them may not steer the terminal they are shown on.
     pub(crate) fn raw(self, octets: &[u8]) -> anyhow::Result<()> {
-        write_out(octets)
+        if io::stdout().is_terminal() { write_out(harmless(octets).as_bytes()) } else { write_out(octets) }
     }
 
     /// Whether JSON was asked for.
@@ -120,6 +120,12 @@ pub(crate) fn clean(text: &str, limit: usize) -> String {
     cleaned
 }
 
+/// Lines for a terminal: what would steer it is made visible.
+fn harmless(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets).replace("\r\n", "\n");
+    text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\t'), "\u{fffd}")
+}
+
 /// Octets as people count them.
 pub(crate) fn size(octets: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -183,6 +189,12 @@ impl Drop for Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_does_not_steer_the_terminal() {
+        let shown = harmless(b"Subject: x\r\n\r\n\ta\x1b]0;b\x07\rc\xc2\x9bd\xff\r\n");
+        assert_eq!(shown, "Subject: x\n\n\ta\u{fffd}]0;b\u{fffd}\u{fffd}c\u{fffd}d\u{fffd}\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

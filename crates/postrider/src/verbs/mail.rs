@@ -101,7 +101,7 @@ pub(crate) async fn run(verb: Verb, place: &Place, output: Output) -> anyhow::Re
                 let content = String::from_utf8_lossy(&content.to_bytes()).into_owned();
                 return output.show(&Message { name, content });
             }
-            content.segments().iter().try_for_each(|segment| output.raw(segment))
+            output.raw(&content.to_bytes())
         }
     }
 }
