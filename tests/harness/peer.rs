@@ -41,7 +41,7 @@ pub struct Received {
     pub mail: String,
     /// All of each accepted RCPT command.
     pub recipients: Vec<String>,
-    /// The octets before the final dot as they came, dots still stuffed.
+    /// The octets before the final dot as they came, dots still stuffed; those of the chunk where there was BDAT.
     pub wire: Vec<u8>,
     /// Whether it came over TLS.
     pub tls: bool,
@@ -271,6 +271,7 @@ impl Session {
                     }
                 }
                 "DATA" => self.data().await?,
+                "BDAT" => self.chunk(&command).await?,
                 "STARTTLS" => self = self.starttls().await?,
                 "RSET" => {
                     self.mail = None;
@@ -313,6 +314,21 @@ impl Session {
             return Ok(());
         }
         let wire = self.content().await?;
+        self.take(wire).await
+    }
+
+    /// A message in one chunk (RFC 3030); more of them no client of ours sends.
+    async fn chunk(&mut self, command: &str) -> io::Result<()> {
+        let size = command.split(' ').nth(1).and_then(|size| size.parse::<usize>().ok());
+        let size = size.filter(|_| command.ends_with(" LAST")).ok_or(io::ErrorKind::InvalidInput)?;
+        while self.buffer.len() < size {
+            self.more().await?;
+        }
+        let wire = self.buffer.drain(..size).collect();
+        self.take(wire).await
+    }
+
+    async fn take(&mut self, wire: Vec<u8>) -> io::Result<()> {
         let mut received = Received {
             mail: self.mail.take().unwrap_or_default(),
             recipients: std::mem::take(&mut self.recipients),

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use mail::header;
-use mail::{Action, BodyType, Content, Domain, Outcome, QueueId, Recipient, Ret, ReversePath, Status, Timestamp};
+use mail::{
+    Action, BodyType, Content, Domain, Outcome, QueueId, Recipient, Ret, ReversePath, Status, Timestamp,
+};
 use queue::Message;
 
 /// What a notice tells of one recipient.
