@@ -199,6 +199,18 @@ impl TryFrom<DeliveryRow> for Delivery {
     }
 }
 
+/// The rows that make sense. One that does not is left where it lies: it must not keep its lane or its destination from the
+/// others.
+pub(crate) fn readable(rows: impl Iterator<Item = Result<Delivery, Fault>>) -> Vec<Delivery> {
+    rows.filter_map(|row| {
+        row.inspect_err(
+            |fault| tracing::error!(error = %fault, "a queued recipient cannot be read; it stays queued"),
+        )
+        .ok()
+    })
+    .collect()
+}
+
 /// The number of an id as a signed column holds it.
 pub(crate) fn stored_number(id: QueueId) -> Result<i64, Fault> {
     i64::try_from(id.number).map_err(|_| Fault::Data("a queue id whose number is too large".into()))

@@ -16,19 +16,19 @@ impl PostgresStore {
     }
 
     pub(super) async fn insert_instance(&self, me: Uuid) -> Result<(), Fault> {
-        let register = sqlx::query(REGISTER.sql).bind(me).bind(self.lease_ms()).execute(&self.control);
+        let register = sqlx::query(REGISTER.sql).bind(me).bind(self.lease_ms()).execute(&self.leases);
         self.metrics.timed(REGISTER, register).await?;
         Ok(())
     }
 
     pub(super) async fn renew_lease(&self, me: Uuid) -> Result<Option<Standing>, Fault> {
-        let renew = sqlx::query(HEARTBEAT.sql).bind(me).bind(self.lease_ms()).execute(&self.control);
+        let renew = sqlx::query(HEARTBEAT.sql).bind(me).bind(self.lease_ms()).execute(&self.leases);
         if self.metrics.timed(HEARTBEAT, renew).await?.rows_affected() == 0 {
             return Ok(None);
         }
         let standing = sqlx::query_as::<_, (i64, i64, Vec<i16>, Vec<i64>)>(STANDING.sql)
             .bind(me)
-            .fetch_one(&self.control);
+            .fetch_one(&self.leases);
         let (live, total, lanes, epochs) = self.metrics.timed(STANDING, standing).await?;
         let lanes = lanes.into_iter().zip(epochs).map(|(lane, epoch)| Ok((lane_number(lane)?, epoch)));
         Ok(Some(Standing {
@@ -39,10 +39,10 @@ impl PostgresStore {
     }
 
     pub(super) async fn bury_instances(&self) -> Result<usize, Fault> {
-        let bury = sqlx::query(BURY.sql).execute(&self.control);
+        let bury = sqlx::query(BURY.sql).execute(&self.leases);
         let buried = self.metrics.timed(BURY, bury).await?.rows_affected();
         if buried == 0 {
-            let forget = sqlx::query(FORGET.sql).execute(&self.control);
+            let forget = sqlx::query(FORGET.sql).execute(&self.leases);
             self.metrics.timed(FORGET, forget).await?;
         }
         Ok(usize::try_from(buried).unwrap_or(usize::MAX))
@@ -52,7 +52,7 @@ impl PostgresStore {
         let take = sqlx::query_as::<_, (i16, i64, i64)>(TAKE.sql)
             .bind(me)
             .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
-            .fetch_all(&self.control);
+            .fetch_all(&self.leases);
         let taken = self.metrics.timed(TAKE, take).await?;
         let taken = taken.into_iter().map(|(lane, epoch, last)| {
             Ok(Taken { grant: LaneGrant { lane: lane_number(lane)?, epoch }, last })
@@ -64,13 +64,13 @@ impl PostgresStore {
         let release = sqlx::query(RELEASE.sql)
             .bind(me)
             .bind(lanes.iter().map(|lane| i16::from(*lane)).bind_iter())
-            .execute(&self.control);
+            .execute(&self.leases);
         self.metrics.timed(RELEASE, release).await?;
         Ok(())
     }
 
     pub(super) async fn delete_instance(&self, me: Uuid) -> Result<(), Fault> {
-        let retire = sqlx::query(RETIRE.sql).bind(me).execute(&self.control);
+        let retire = sqlx::query(RETIRE.sql).bind(me).execute(&self.leases);
         self.metrics.timed(RETIRE, retire).await?;
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::statements::{
 };
 use crate::fault::{Fault, Stage};
 use crate::model::{Backlog, Delivery, Depth, LaneGrant, Message, RecipientKey};
-use crate::prepare::{DeliveryRow, lane_number, stored_number};
+use crate::prepare::{DeliveryRow, lane_number, readable, stored_number};
 use crate::store::{DuePage, Retention};
 
 /// Reads the columns that every load of recipients selects.
@@ -38,10 +38,6 @@ pub(super) fn delivery(row: &PgRow) -> Result<Delivery, Fault> {
     DeliveryRow { lane: lane_number(lane)?, ..row }.try_into()
 }
 
-fn deliveries(rows: &[PgRow]) -> Result<Vec<Delivery>, Fault> {
-    rows.iter().map(delivery).collect()
-}
-
 impl PostgresStore {
     pub(super) async fn load_fresh(
         &self,
@@ -59,7 +55,7 @@ impl PostgresStore {
             .bind(recipient)
             .bind(i64::from(limit))
             .fetch_all(&self.readers);
-        deliveries(&self.metrics.timed(FRESH, load).await?)
+        Ok(readable(self.metrics.timed(FRESH, load).await?.iter().map(delivery)))
     }
 
     pub(super) async fn load_backlog(&self, lane: u8) -> Result<Vec<Backlog>, Fault> {
@@ -98,7 +94,7 @@ impl PostgresStore {
             .bind(recipient)
             .bind(i64::from(page.per_lane))
             .fetch_all(&self.readers);
-        deliveries(&self.metrics.timed(DUE, load).await?)
+        Ok(readable(self.metrics.timed(DUE, load).await?.iter().map(delivery)))
     }
 
     pub(super) async fn load_expired(
@@ -112,7 +108,7 @@ impl PostgresStore {
             .bind(now.as_millis())
             .bind(i64::from(limit))
             .fetch_all(&self.readers);
-        deliveries(&self.metrics.timed(EXPIRED, load).await?)
+        Ok(readable(self.metrics.timed(EXPIRED, load).await?.iter().map(delivery)))
     }
 
     pub(super) async fn load_message(&self, id: QueueId) -> Result<Option<Message>, Fault> {

@@ -30,11 +30,13 @@ const SCHEMA: i64 = 1;
 /// Beside the tables of others that may live in the same database.
 const MIGRATIONS: &str = "queue_migration";
 
-/// Connections by what they are for, so that loads never keep a heartbeat waiting.
+/// Connections by what they are for, so that nothing keeps a heartbeat waiting.
 pub(crate) struct PostgresStore {
     options: PgConnectOptions,
     readers: PgPool,
     control: PgPool,
+    /// The keeper's alone.
+    leases: PgPool,
     spoolers: PgPool,
     settings: Settings,
     metrics: Metrics,
@@ -50,6 +52,7 @@ impl PostgresStore {
         let store = Self {
             readers: pool(durable.clone(), settings.readers, timeout),
             control: pool(durable.clone(), 2, timeout),
+            leases: pool(durable.clone(), 1, timeout),
             spoolers: pool(spooling, settings.spoolers, timeout),
             options: durable,
             settings: settings.clone(),
@@ -195,7 +198,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        for pool in [&self.readers, &self.control, &self.spoolers] {
+        for pool in [&self.readers, &self.control, &self.leases, &self.spoolers] {
             pool.close().await;
         }
     }

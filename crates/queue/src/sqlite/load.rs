@@ -10,7 +10,7 @@ use super::statements::{
 use super::{LANE, SqliteStore, connection};
 use crate::fault::{Fault, Stage};
 use crate::model::{Backlog, Delivery, Depth, Message, RecipientKey};
-use crate::prepare::{DeliveryRow, lane_number, stored_number};
+use crate::prepare::{DeliveryRow, lane_number, readable, stored_number};
 use crate::store::{DuePage, Retention};
 
 /// Reads the columns that every load of recipients selects.
@@ -37,10 +37,6 @@ fn delivery(row: &SqliteRow) -> Result<Delivery, Fault> {
     DeliveryRow { lane: lane_number(lane)?, ..row }.try_into()
 }
 
-fn deliveries(rows: &[SqliteRow]) -> Result<Vec<Delivery>, Fault> {
-    rows.iter().map(delivery).collect()
-}
-
 impl SqliteStore {
     pub(super) async fn load_fresh(
         &self,
@@ -58,7 +54,7 @@ impl SqliteStore {
             .bind(recipient)
             .bind(i64::from(limit))
             .fetch_all(&self.readers);
-        deliveries(&self.metrics.timed(FRESH, load).await?)
+        Ok(readable(self.metrics.timed(FRESH, load).await?.iter().map(delivery)))
     }
 
     pub(super) async fn load_backlog(&self, lane: u8) -> Result<Vec<Backlog>, Fault> {
@@ -93,7 +89,7 @@ impl SqliteStore {
             .bind(recipient)
             .bind(i64::from(page.per_lane))
             .fetch_all(&self.readers);
-        deliveries(&self.metrics.timed(DUE, load).await?)
+        Ok(readable(self.metrics.timed(DUE, load).await?.iter().map(delivery)))
     }
 
     pub(super) async fn load_expired(
@@ -107,7 +103,7 @@ impl SqliteStore {
             .bind(now.as_millis())
             .bind(i64::from(limit))
             .fetch_all(&self.readers);
-        deliveries(&self.metrics.timed(EXPIRED, load).await?)
+        Ok(readable(self.metrics.timed(EXPIRED, load).await?.iter().map(delivery)))
     }
 
     pub(super) async fn load_message(&self, id: QueueId) -> Result<Option<Message>, Fault> {

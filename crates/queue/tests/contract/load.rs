@@ -11,6 +11,7 @@ crate::contracts![
     the_backlog_tells_what_waits_for_whom,
     expired_recipients_are_found,
     parked_recipients_become_due,
+    a_recipient_that_cannot_be_read_keeps_no_other_from_being_found,
     old_history_and_orphans_go,
 ];
 
@@ -120,5 +121,24 @@ async fn old_history_and_orphans_go(database: Database) {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert!(running.queue.message(waiting).await.unwrap().is_some(), "what waits stays, however old");
+    running.stop().await;
+}
+
+async fn a_recipient_that_cannot_be_read_keeps_no_other_from_being_found(database: Database) {
+    let running = database.run().await;
+    let spoilt =
+        running.message("x", &["<a@remote.test>", "<b@remote.test>", "<c@remote.test>", "<d@remote.test>"]);
+    let id = spoilt.id;
+    running.queue.accept(spoilt).await.unwrap();
+    for number in [2, 3] {
+        running.queue.report(delayed(key(id, number), 1, at(1000))).await.unwrap();
+    }
+    database.execute("UPDATE delivery SET forward_path = 'nobody reads this' WHERE rcpt_no IN (0, 2)").await;
+    let numbers = |found: Vec<queue::Delivery>| found.iter().map(|d| d.key.number).collect::<Vec<_>>();
+    assert_eq!(numbers(running.fresh(id).await), [1]);
+    assert_eq!(numbers(running.queue.due("remote", at(2000), 10, None).await.unwrap()), [3]);
+    let expired = running.queue.expired(running.lane_of(id), at(2_000_000), 10).await.unwrap();
+    assert_eq!(numbers(expired), [3]);
+    assert_eq!(database.count("delivery").await, 4);
     running.stop().await;
 }

@@ -1,8 +1,10 @@
 //! Who may write: leases, fences, handing over.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use queue::{AcceptError, OpenError, Queue, Reported, Settings, StoreError};
+use sqlx::Connection as _;
 
 use crate::support::{Database, Running, at, delayed, failed, key, relayed, until};
 
@@ -66,7 +68,7 @@ async fn instances_share_the_lanes_and_give_them_back_at_once() {
     assert!(lanes(&first).is_disjoint(&lanes(&second)));
     let owner = if lanes(&first).contains(&id.lane) { &first } else { &second };
     assert!(owner.queue.may_commit(id));
-    let before = std::time::Instant::now();
+    let before = Instant::now();
     first.stop().await;
     until("the other owns all", || second.lanes().len() == 256).await;
     assert!(before.elapsed().as_secs() < 2, "without waiting for a lease to run out");
@@ -99,6 +101,40 @@ async fn whoever_was_declared_dead_comes_back_under_another_name() {
     })
     .await;
     running.accept("x", &["<a@remote.test>"]).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_hang_keep_no_heartbeat_waiting() {
+    let database = Database::postgres().await;
+    let running = database.run_with(quick(&database)).await;
+    until("one owns all", || running.lanes().len() == 256).await;
+    let before = running.lanes();
+    let ids: Vec<_> = (0..4).map(|_| running.queue.allocate().unwrap()).collect();
+    // As an accept that is under way for long: whoever asks what became of it waits for its end.
+    let mut accept = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    let mut transaction = accept.begin().await.unwrap();
+    sqlx::query("LOCK TABLE message IN EXCLUSIVE MODE").execute(&mut *transaction).await.unwrap();
+    let asking: Vec<_> = ids
+        .into_iter()
+        .map(|id| {
+            let queue = running.queue.clone();
+            tokio::spawn(async move { queue.resolve(id).await })
+        })
+        .collect();
+    database.execute("CREATE TABLE began AS SELECT max(lease_until) AS lease_until FROM mta_instance").await;
+    let longer = "mta_instance i, began WHERE i.lease_until > began.lease_until + interval '3 s'";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while database.count(longer).await == 0 {
+        assert!(Instant::now() < deadline, "the lease is not renewed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(running.lanes(), before, "it was lost and taken anew");
+    transaction.rollback().await.unwrap();
+    for asked in asking {
+        let answer = asked.await.unwrap();
+        assert!(matches!(answer, Ok(false) | Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
     running.stop().await;
 }
 
