@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use mail::Domain;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use service::config::{ByteSize, ConfigError, Duration, Secret, SecretUrl, Service, Telemetry, Tls};
 
@@ -390,25 +392,31 @@ struct RelayHostTable {
     password_file: Option<PathBuf>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RelayHostForm {
-    Short(String),
-    Table(RelayHostTable),
-}
-
 impl<'de> Deserialize<'de> for RelayHost {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let table = match RelayHostForm::deserialize(deserializer)? {
-            RelayHostForm::Short(text) => return text.parse().map_err(serde::de::Error::custom),
-            RelayHostForm::Table(table) => table,
-        };
-        let mut host: Self = table.host.parse().map_err(serde::de::Error::custom)?;
-        host.tls = table.tls;
-        host.login = table.login;
-        host.password = table.password;
-        host.password_file = table.password_file;
-        Ok(host)
+        deserializer.deserialize_any(RelayHostForm)
+    }
+}
+
+/// Reads either form by itself, so that what is wrong with a table is named.
+struct RelayHostForm;
+
+impl<'de> Visitor<'de> for RelayHostForm {
+    type Value = RelayHost;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"host:port\", or a table such as { host = \"host:port\", tls = \"required\" }")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RelayHost, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RelayHost, A::Error> {
+        let table = RelayHostTable::deserialize(MapAccessDeserializer::new(table))?;
+        let host = table.host.parse().map_err(serde::de::Error::custom)?;
+        let RelayHostTable { tls, login, password, password_file, .. } = table;
+        Ok(RelayHost { tls, login, password, password_file, ..host })
     }
 }
 
@@ -447,6 +455,22 @@ mod tests {
         .unwrap();
         assert_eq!(settings.routes["b.test"].to_string(), "127.0.0.1:2600");
         assert_eq!(settings.smart_host.unwrap().tls, RelayTls::Required);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_relay_host_is_named_and_its_password_is_not() {
+        for (text, problem) in [
+            ("{ host = \"x\", password = \"hush\", tsl = \"none\" }", "unknown field `tsl`"),
+            ("{ host = \"x\", password = \"hush\", tls = \"some\" }", "unknown variant `some`"),
+            ("{ password = \"hush\" }", "missing field `host`"),
+            ("{ host = \"x\", password = 12345 }", "expected text in quotes"),
+            ("25", "expected \"host:port\", or a table"),
+        ] {
+            let error = toml::from_str::<Settings>(&format!("smart_host = {text}")).unwrap_err();
+            let message = error.message();
+            assert!(message.contains(problem), "{text}: {message}");
+            assert!(!message.contains("hush") && !message.contains("12345"), "{message}");
+        }
     }
 
     #[test]
