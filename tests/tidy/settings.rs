@@ -24,7 +24,7 @@ const NEEDED: &[(&str, &[&str])] = &[
 ];
 
 /// Codes that look like settings and are none: conditions of `/readyz`, and files.
-const OTHERS: &[&str] = &["mta.queue", "mda.directory", "queue.db", "directory.db"];
+const OTHERS: &[&str] = &["mta.queue", "mta.queue.database", "mda.directory", "queue.db", "directory.db"];
 
 /// Tables whose rows are settings, as in the head of a table: key, default, meaning.
 fn documented() -> BTreeMap<String, String> {
