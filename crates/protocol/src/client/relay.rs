@@ -21,6 +21,8 @@ type Stub = wire::relay_client::RelayClient<Channel>;
 
 /// How often a message is offered when nothing was taken and somebody else may take it.
 const OFFERS: u32 = 3;
+/// By how much a call outlasts the transfer in it.
+const MARGIN: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -49,8 +51,9 @@ impl RelayClient {
         let begin = wire::EnqueueBegin::from(submission);
         let chunks =
             if begin.content.is_some() { Vec::new() } else { crate::wire::chunks(&submission.content) };
-        let make = |channel, call| transfer(channel, call, begin.clone(), chunks.clone());
-        match self.peers.call(Repeat::Never, until, make).await {
+        let make = |channel, call| transfer(channel, call, until, begin.clone(), chunks.clone());
+        // The call's own deadline knows nothing of doubt, so the transfer's has to come first.
+        match self.peers.call(Repeat::Never, until + MARGIN, make).await {
             Ok(offer) => offer,
             // What breaks before the end was sent is no doubt: without it nothing is taken.
             Err(Error { kind: ErrorKind::Unknown, message }) => {
@@ -119,6 +122,7 @@ impl Relay for RelayClient {
 async fn transfer(
     channel: Channel,
     call: Call,
+    until: Instant,
     begin: wire::EnqueueBegin,
     chunks: Vec<Bytes>,
 ) -> Result<Offer, Status> {
@@ -136,7 +140,7 @@ async fn transfer(
     if go.send(()).is_err() {
         return Err(Status::unknown("the connection closed before the message was sent"));
     }
-    Ok(match timeout_at(call.until, next(&mut answers)).await {
+    Ok(match timeout_at(until, next(&mut answers)).await {
         Ok(Ok(Answer::Taken(_))) => Offer::Taken(id),
         Ok(Ok(Answer::Began(_))) => {
             Offer::InDoubt(id, Error::new(ErrorKind::Unknown, "an answer out of order"))

@@ -57,6 +57,21 @@ async fn what_was_not_taken_is_voided_and_offered_again() {
 }
 
 #[tokio::test]
+async fn an_mta_that_is_silent_for_too_long_is_in_doubt_too() {
+    let queue = Arc::new(Queue::default());
+    let silent = Mta::new(&queue, Script::TakeAndHang(Arc::default()));
+    let silent = serve(|builder| builder.relay(silent)).await;
+    for _ in 0..10 {
+        let mut client = settings(&[silent.address]);
+        client.transfer_deadline_ms = 200;
+        let relay = RelayClient::new(Peers::new(client, None).unwrap());
+        let submitted = soon(relay.enqueue(submission("x"))).await.unwrap();
+        assert!(queue.taken.lock().unwrap().iter().any(|(id, _)| *id == submitted.id));
+    }
+    assert_eq!(queue.taken.lock().unwrap().len(), 10, "none was offered again");
+}
+
+#[tokio::test]
 async fn doubt_remains_only_where_nobody_can_be_asked() {
     let queue = Arc::new(Queue::default());
     let error = cut_off(&queue, Script::TakeAndHang, false).await.unwrap_err();
