@@ -62,7 +62,8 @@ impl Maildir {
     /// When one cannot be made.
     pub fn make(&self) -> io::Result<()> {
         make_folder(&self.root, &self.folder)?;
-        for name in ["tmp", "new", "cur"] {
+        // `tmp` is the last: where it is, another delivery takes the others for made.
+        for name in ["new", "cur", "tmp"] {
             make_folder(&self.root, &self.folder.join(name))?;
         }
         Ok(())
