@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mail::{Content, Domain, Envelope, ForwardPath, Origin, Outcome, ReversePath, Status, Timestamp};
+use mail::{
+    BodyType, Content, Domain, Envelope, ForwardPath, Origin, Outcome, ReversePath, Status, Timestamp,
+};
 use protocol::ErrorKind;
 use queue::{Delivery, MailTransaction, Message, Queue, Report, Reported, StoreError};
 use service::clock::Clock;
@@ -286,7 +288,11 @@ impl Attempts {
             Origin { helo: self.host.to_string(), protocol: "LOCAL".to_owned(), ..Origin::default() };
         let mut envelope = Envelope::new(ReversePath::Null, origin);
         envelope.smtputf8 = loaded.message.envelope.smtputf8;
-        envelope.body = loaded.message.envelope.body;
+        // A notice of a binary message is none itself.
+        envelope.body = match loaded.message.envelope.body {
+            BodyType::BinaryMime => BodyType::EightBitMime,
+            body => body,
+        };
         if let Some(sender) = loaded.message.envelope.reverse_path.mailbox() {
             envelope.recipients.push(ForwardPath::Mailbox(sender.clone()).into());
         }
