@@ -132,7 +132,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .create_if_missing(true)
         .page_size(PAGE)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         // A commit is on the disk when it returns.
         .synchronous(SqliteSynchronous::Full)
@@ -165,8 +164,12 @@ pub(crate) async fn migrate(path: &Path) -> Result<(), OpenError> {
     }
     // It holds mail: only its owner may read it, and its log, which takes after it. An empty file is an empty database.
     let file = File::options().create(true).append(true).mode(0o600).open(path);
-    file.map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
-    let mut connection = options(path).connect().await?;
+    let is_empty = file.and_then(|file| Ok(file.metadata()?.len() == 0));
+    let is_empty = is_empty.map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+    // Saying this writes, even where it is so already; who opens the file may find the disk full.
+    let options = options(path);
+    let options = if is_empty { options.auto_vacuum(SqliteAutoVacuum::Incremental) } else { options };
+    let mut connection = options.connect().await?;
     let mut migrator = Migrator::with_migrations(vec![Migration::new(
         1,
         "queue".into(),
@@ -309,5 +312,20 @@ mod tests {
         assert_eq!(mode(&folder.path().join("made")), 0o700);
         let vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut connection).await.unwrap();
         assert_eq!(vacuum, 2, "settings of a new file hold for one that was made empty");
+    }
+
+    #[tokio::test]
+    async fn opening_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.db");
+        migrate(&path).await.unwrap();
+        let mut first = options(&path).connect().await.unwrap();
+        sqlx::query("CREATE TABLE more (x)").execute(&mut first).await.unwrap();
+        let log = || std::fs::metadata(beside(&path, "-wal")).unwrap().len();
+        let before = log();
+        migrate(&path).await.unwrap();
+        let mut second = options(&path).connect().await.unwrap();
+        let _: i64 = sqlx::query_scalar("SELECT count(*) FROM more").fetch_one(&mut second).await.unwrap();
+        assert_eq!(log(), before, "a full disk must not keep anybody from looking");
     }
 }
