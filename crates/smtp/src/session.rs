@@ -429,10 +429,20 @@ impl Session {
             Fed::End => match decoder.finish() {
                 Ok(content) => self.ask(Question::Data(transaction.envelope, content), Asked::Data),
                 Err(fault) => {
-                    self.say(&fault.reply(), State::Greeted);
+                    let refusal = self.refusal_of(fault);
+                    self.say(&refusal, State::Greeted);
                     None
                 }
             },
         }
+    }
+
+    /// What is said to a message with this fault. The agent never hears of it, so it is logged here.
+    fn refusal_of(&self, fault: Fault) -> Reply {
+        let SessionInfo { peer, account, .. } = &self.info;
+        let account = account.as_ref().map(|account| account.address.to_string());
+        let reply = fault.reply();
+        tracing::info!(%peer, account, %reply, "refused a message");
+        reply
     }
 }

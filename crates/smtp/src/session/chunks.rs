@@ -113,7 +113,7 @@ impl Session {
         let (said, next) = if chunk.last {
             match chunks.finish() {
                 Ok(content) => return self.ask(Question::Data(transaction.envelope, content), Asked::Data),
-                Err(fault) => (fault.reply(), State::Greeted),
+                Err(fault) => (self.refusal_of(fault), State::Greeted),
             }
         } else {
             let fault = chunks.fault();
