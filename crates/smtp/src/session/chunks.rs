@@ -108,16 +108,16 @@ impl Session {
     }
 
     /// Answers a chunk, or hands the message over behind the last. What is wrong with a message is said to each chunk of it,
-    /// for many may be under way, but counts as one error.
+    /// for many may be under way, but counts as one error and is logged once.
     fn end_chunk(&mut self, transaction: Transaction, chunks: Chunks, chunk: Chunk) -> Option<Step> {
+        let refusal = |fault: Fault| if chunk.refused { fault.reply() } else { self.refusal_of(fault) };
         let (said, next) = if chunk.last {
             match chunks.finish() {
                 Ok(content) => return self.ask(Question::Data(transaction.envelope, content), Asked::Data),
-                Err(fault) => (self.refusal_of(fault), State::Greeted),
+                Err(fault) => (refusal(fault), State::Greeted),
             }
         } else {
-            let fault = chunks.fault();
-            let said = fault.map_or_else(|| reply::chunk_received(chunk.size), Fault::reply);
+            let said = chunks.fault().map_or_else(|| reply::chunk_received(chunk.size), refusal);
             (said, State::Chunked(transaction, chunks))
         };
         let errors = self.errors;
