@@ -189,8 +189,12 @@ fn account(
 
 /// The key of an address that is to be ours.
 fn own_key(address: &Mailbox) -> Result<Key, Error> {
-    let rejected = || Error::Rejected(format!("{address} needs a domain that can be a name in DNS"));
-    Key::of(address).ok_or_else(rejected)
+    let no_name = || Error::Rejected(format!("{address} needs a domain that can be a name in DNS"));
+    let key = Key::of(address).ok_or_else(no_name)?;
+    // Some letters take more octets in lower case, and what is stored has to be read again.
+    let too_long = |_| Error::Rejected(format!("{address} is too long in lower case"));
+    mailbox(&key.local_part, &key.domain).map_err(too_long)?;
+    Ok(key)
 }
 
 fn alias_address(address: &str) -> Result<Mailbox, Error> {

@@ -342,6 +342,10 @@ async fn quoted_and_utf8_addresses_are_addresses(database: Database) {
     let account = directory.authenticate("δΟΚΙΜΉ@xn--bcher-kva.example", "geheim").await.unwrap().unwrap();
     assert_eq!(account.address, mailbox("δοκιμή@bücher.example"));
     assert_eq!(account.may_send_as, [mailbox("δοκιμή@xn--bcher-kva.example")]);
+    let too_long = mailbox(&format!("{}@bücher.example", "\u{130}".repeat(32)));
+    let refused = directory.add_account(&too_long, "geheim", at(3)).await;
+    assert!(matches!(refused, Err(Error::Rejected(_))), "{refused:?}");
+    assert!(directory.accounts(None).await.is_ok());
 }
 
 async fn a_directory_without_tables_says_what_to_do(database: Database) {
