@@ -237,3 +237,16 @@ fn shy() -> Arc<ServerConfig> {
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(Nothing)))
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_many_dead_addresses_does_not_hide_the_next() {
+    let peers = peers(vec![Script::default()]).await;
+    let dead: String = (50..60).map(|n| format!("a IN A 127.0.0.{n}\n")).collect();
+    let zone = format!("@ IN MX 10 a\n@ IN MX 20 b\n{dead}b IN A 127.0.0.2");
+    let dns = Dns::start(&[("remote.test", &zone)]).await;
+    let together = together(&dns, &peers[0]).await;
+    let id = submit(&together, &["carol@remote.test"]).await;
+    peers[0].accepts(1).await;
+    let shown = show(&together, &id, "relayed").await;
+    assert!(shown.contains("relayed (1)"), "in the first attempt: {shown}");
+}

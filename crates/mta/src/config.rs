@@ -271,6 +271,8 @@ pub struct Outbound {
     pub connect_timeout: Duration,
     /// Servers tried in one attempt.
     pub hosts: usize,
+    /// Addresses of one server tried in one attempt.
+    pub addresses_per_host: usize,
     /// How long a connection is kept open for the next message.
     pub connection_idle: Duration,
     /// Messages over one connection.
@@ -292,6 +294,7 @@ impl Default for Outbound {
             content_memory: ByteSize::mib(64),
             connect_timeout: Duration::from_secs(30),
             hosts: 5,
+            addresses_per_host: 4,
             connection_idle: Duration::from_secs(2),
             messages_per_connection: 100,
             idle_connections: 200,

@@ -62,14 +62,20 @@ impl Views {
     /// When the storage does not answer.
     pub async fn show(&self, id: QueueId) -> Result<Option<MessageView>, StoreError> {
         let key = (id.lane, stored_number(id)?);
+        // From what goes to what stays: a recipient that ends while we look is then seen in one place at least.
+        let message = self.store.message(key).await?;
+        let mut pending = self.pending(&[key]).await?.remove(&key).unwrap_or_default();
         let history = self.store.history(key).await?;
-        let ended = history.iter().rev().find_map(|row| row.message.clone());
-        let Some(message) = self.store.message(key).await?.or(ended) else {
+        let ended = |number: u16| {
+            history.iter().any(|row| row.message.is_some() && row.recipient == i32::from(number))
+        };
+        pending.retain(|recipient| !ended(recipient.number));
+        let Some(message) = message.or_else(|| history.iter().rev().find_map(|row| row.message.clone()))
+        else {
             return Ok(None);
         };
-        let mut pending = self.pending(&[key]).await?;
         let timeline = history.into_iter().map(HistoryRow::entry).collect::<Result<_, Fault>>()?;
-        Ok(Some(message.view(pending.remove(&key).unwrap_or_default(), timeline)?))
+        Ok(Some(message.view(pending, timeline)?))
     }
 
     async fn pending(&self, keys: &[(u8, i64)]) -> Result<BTreeMap<(u8, i64), Vec<PendingView>>, Fault> {
@@ -273,4 +279,71 @@ pub(crate) fn history_row(key: (u8, i64), columns: HistoryColumns) -> HistoryRow
         _ => None,
     };
     HistoryRow { at, recipient, attempt, action, forward_path, status, remote, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A storage in which the only recipient of a message ends right behind the first question.
+    #[derive(Default)]
+    struct Ending(AtomicBool);
+
+    impl Ending {
+        fn has_ended(&self) -> bool {
+            self.0.swap(true, Ordering::Relaxed)
+        }
+    }
+
+    fn message() -> MessageRow {
+        let (account, traceparent) = (None, String::new());
+        MessageRow {
+            lane: 0,
+            number: 1,
+            accepted_at: 0,
+            octets: 1,
+            reverse_path: "<>".to_owned(),
+            account,
+            traceparent,
+        }
+    }
+
+    #[async_trait]
+    impl ViewStore for Ending {
+        async fn list(&self, _: &Ask<'_>) -> Result<Vec<MessageRow>, Fault> {
+            Ok(Vec::new())
+        }
+
+        async fn pending(&self, _: &[(u8, i64)]) -> Result<Vec<PendingRow>, Fault> {
+            self.has_ended();
+            Ok(Vec::new())
+        }
+
+        async fn message(&self, _: (u8, i64)) -> Result<Option<MessageRow>, Fault> {
+            Ok((!self.has_ended()).then(message))
+        }
+
+        async fn history(&self, _: (u8, i64)) -> Result<Vec<HistoryRow>, Fault> {
+            let row = HistoryRow {
+                at: 1,
+                recipient: 0,
+                attempt: 1,
+                action: 0,
+                forward_path: "<a@b.test>".to_owned(),
+                status: "250 2.0.0 ok".to_owned(),
+                remote: None,
+                message: Some(message()),
+            };
+            Ok(self.has_ended().then_some(row).into_iter().collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_ends_while_it_is_looked_at_is_found() {
+        let views = Views { store: Arc::new(Ending::default()) };
+        let shown = views.show(QueueId { shard: 0, lane: 0, number: 1 }).await.unwrap().unwrap();
+        assert_eq!((shown.timeline.len(), shown.pending.len()), (1, 0));
+    }
 }

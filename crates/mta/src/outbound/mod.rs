@@ -125,13 +125,16 @@ impl Outbound {
                 (vec![Destination { name: literal(*address), addresses: vec![*address] }], self.settings.port)
             }
         };
-        let candidates = destinations.into_iter().flat_map(|destination| {
+        // A limit for each: one server with many dead addresses does not hide the next.
+        let addresses_per_host = self.settings.addresses_per_host;
+        let candidates = destinations.into_iter().take(self.settings.hosts).flat_map(|destination| {
             let Destination { name, addresses } = destination;
             addresses
                 .into_iter()
+                .take(addresses_per_host)
                 .map(move |address| Candidate { name: name.clone(), address: SocketAddr::new(address, port) })
         });
-        Ok(candidates.take(self.settings.hosts).collect())
+        Ok(candidates.collect())
     }
 
     /// One transaction with one address, over a connection at hand or a new one. A connection at hand that the server has closed

@@ -11,9 +11,8 @@ const ADVICE: &str = "write a level, as in \"info\" or \"info,mta=debug\"; \
 /// Reads `info` or `info,mta=debug`. `off` is a level too.
 pub(crate) fn parse(text: &str) -> Result<Targets, String> {
     // Neither the notices that a database sends nor the exporter's own doings are news.
-    let mut targets = Targets::new()
-        .with_target("opentelemetry", LevelFilter::WARN)
-        .with_target("sqlx", LevelFilter::WARN);
+    let mut targets =
+        Targets::new().with_target("opentelemetry", LevelFilter::WARN).with_target("sqlx", LevelFilter::WARN);
     for part in text.split(',').map(str::trim) {
         let (target, level) =
             part.split_once('=').map_or((None, part), |(target, level)| (Some(target), level));
