@@ -10,6 +10,7 @@ mod mail_reaches_a_local_mailbox;
 mod mail_reaches_a_server_found_through_dns;
 mod mail_that_cannot_be_delivered_comes_back;
 mod misconfiguration_stops_the_start;
+mod no_secret_is_told;
 mod no_stranger_relays;
 mod nothing_accepted_is_lost;
 mod one_trace_follows_a_message;
