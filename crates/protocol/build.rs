@@ -20,7 +20,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".postrider.v1")
         .build_transport(false)
         // A password must not reach a log, not even by way of Debug.
-        .skip_debug([".postrider.v1.AuthenticateRequest", ".postrider.v1.AccountRequest"])
+        .skip_debug([
+            ".postrider.v1.AuthenticateRequest",
+            ".postrider.v1.AuthenticateRequest.proof",
+            ".postrider.v1.ScramProof",
+            ".postrider.v1.AccountRequest",
+        ])
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,11 +1,12 @@
-//! The envelope of RFC 5321 2.3.1 with the options of RFC 1652, 3461 and 6531, and where it came from.
+//! The envelope of RFC 5321 2.3.1 with the options of RFC 2852, 3461, 4865, 6152, 6531, 6710 and 8689, and where it came
+//! from.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ForwardPath, Mailbox, ReversePath};
+use crate::{ForwardPath, Mailbox, ReversePath, Timestamp};
 
 /// Everything that MAIL and RCPT said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,18 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// ENVID (RFC 3461 4.4), decoded from xtext.
     pub envid: Option<String>,
+    /// BY (RFC 2852).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver_by: Option<DeliverBy>,
+    /// HOLDFOR or HOLDUNTIL (RFC 4865).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// MT-PRIORITY (RFC 6710).
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
+    /// REQUIRETLS (RFC 8689): every hop is to be over TLS with a certificate that is verified.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_tls: bool,
     /// Who handed it in.
     pub origin: Origin,
 }
@@ -37,6 +50,10 @@ impl Envelope {
             smtputf8: false,
             ret: None,
             envid: None,
+            deliver_by: None,
+            hold: None,
+            priority: Priority::NORMAL,
+            require_tls: false,
             origin,
         }
     }
@@ -100,6 +117,76 @@ impl Ret {
             Self::Full => "FULL",
             Self::Headers => "HDRS",
         }
+    }
+}
+
+/// BY of RFC 2852 4: the time in which a message is to be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliverBy {
+    /// Seconds from when the message was accepted here; negative where the time was over before (with `Notify` only).
+    pub seconds: i64,
+    /// What happens when the time is over.
+    pub mode: DeliverByMode,
+    /// Whether each relaying is to be reported.
+    pub trace: bool,
+}
+
+/// The by-mode of RFC 2852 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeliverByMode {
+    /// `R`: the message is returned.
+    Return,
+    /// `N`: the sender is told, and attempts go on.
+    Notify,
+}
+
+/// A message that is to leave later (RFC 4865 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// HOLDFOR: so many seconds from when it was accepted here.
+    For(u32),
+    /// HOLDUNTIL.
+    Until(Timestamp),
+}
+
+/// MT-PRIORITY of RFC 6710: from -9 to 9, and 0 where none was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "i8", into = "i8")]
+pub struct Priority(i8);
+
+impl Priority {
+    /// Where none was given.
+    pub const NORMAL: Self = Self(0);
+
+    /// A priority from -9 to 9; `None` beyond.
+    #[must_use]
+    pub fn new(value: i8) -> Option<Self> {
+        (-9..=9).contains(&value).then_some(Self(value))
+    }
+
+    /// From -9 to 9.
+    #[must_use]
+    pub const fn get(self) -> i8 {
+        self.0
+    }
+
+    /// Whether it is what holds where none was given.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        *self == Self::NORMAL
+    }
+}
+
+impl TryFrom<i8> for Priority {
+    type Error = &'static str;
+    fn try_from(value: i8) -> Result<Self, Self::Error> {
+        Self::new(value).ok_or("a priority is between -9 and 9")
+    }
+}
+
+impl From<Priority> for i8 {
+    fn from(priority: Priority) -> Self {
+        priority.0
     }
 }
 
@@ -167,4 +254,7 @@ pub struct Origin {
     pub account: Option<Mailbox>,
     /// The WITH value of the Received field (RFC 3848): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP….
     pub protocol: String,
+    /// The correlation token that the session's TICK gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tick: Option<String>,
 }

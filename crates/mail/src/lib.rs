@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod content;
+pub mod credentials;
 pub mod directory;
 pub mod envelope;
 pub mod header;
@@ -17,8 +18,12 @@ pub mod trace;
 
 pub use address::{AddressError, Domain, Host, LocalPart, Mailbox};
 pub use content::Content;
+pub use credentials::{Credentials, ScramChallenge, ScramProof, ServerSignature};
 pub use directory::{Account, Alias, Resolution};
-pub use envelope::{BodyType, Envelope, Notify, Origin, OriginalRecipient, Recipient, Ret};
+pub use envelope::{
+    BodyType, DeliverBy, DeliverByMode, Envelope, Hold, Notify, Origin, OriginalRecipient, Priority,
+    Recipient, Ret,
+};
 pub use id::QueueId;
 pub use outcome::{Action, Outcome};
 pub use path::{ForwardPath, ReversePath};

@@ -60,6 +60,7 @@ mod tests {
             helo: "client.example\r\nX: y".to_owned(),
             account: None,
             protocol: "ESMTPSA".to_owned(),
+            ..Origin::default()
         };
         let mut envelope = Envelope::new(ReversePath::Null, origin);
         envelope.recipients.push("<a@b.example>".parse::<ForwardPath>().unwrap().into());

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use mail::{Account, Alias, Domain, ForwardPath, Mailbox, Resolution, Timestamp};
-use protocol::{Authentication, Directory, DirectoryAdmin, Error};
+use mail::{
+    Account, Alias, Credentials, Domain, ForwardPath, Mailbox, Resolution, ScramChallenge, Timestamp,
+};
+use protocol::{Authentication, Directory, DirectoryAdmin, Error, ErrorKind};
 use service::clock::Clock;
 
 use crate::failure::to_agent;
@@ -33,7 +35,10 @@ impl DirectoryService {
 
 #[async_trait]
 impl Directory for DirectoryService {
-    async fn authenticate(&self, login: &str, password: &str) -> Result<Authentication, Error> {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error> {
+        let Credentials::Password { login, password } = credentials else {
+            return Ok(Authentication::Refused);
+        };
         let started = Instant::now();
         let checked = self.directory.authenticate(login, password).await;
         let result = match &checked {
@@ -44,6 +49,10 @@ impl Directory for DirectoryService {
         self.metrics.authenticated(result, started.elapsed());
         let account = checked.map_err(|error| to_agent(&error))?;
         Ok(account.map_or(Authentication::Refused, Authentication::Accepted))
+    }
+
+    async fn challenge_scram(&self, _: &str) -> Result<ScramChallenge, Error> {
+        Err(Error::new(ErrorKind::Rejected, "no account has SCRAM keys"))
     }
 
     async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {

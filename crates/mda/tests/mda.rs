@@ -215,11 +215,15 @@ async fn the_other_agents_reach_it_over_grpc() {
     let settings = protocol::client::Settings { endpoints: vec![endpoint], ..Default::default() };
     let peers = Peers::new(settings, None).unwrap();
     let directory = DirectoryClient::new(peers.clone());
-    let accepted = directory.authenticate("alice@example.org", "secret").await.unwrap();
+    let accepted =
+        directory.authenticate(&mail::Credentials::password("alice@example.org", "secret")).await.unwrap();
     assert!(
         matches!(accepted, Authentication::Accepted(account) if account.address == mailbox("alice@example.org"))
     );
-    assert_eq!(directory.authenticate("alice@example.org", "wrong").await.unwrap(), Authentication::Refused);
+    assert_eq!(
+        directory.authenticate(&mail::Credentials::password("alice@example.org", "wrong")).await.unwrap(),
+        Authentication::Refused
+    );
     assert_eq!(directory.resolve(&forward_path("<x@y.example>")).await.unwrap(), Resolution::NotLocal);
     let outcomes =
         DeliveryClient::new(peers).deliver(request(1, &["<bob@example.org>"], MESSAGE)).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mail::{Account, Domain, Envelope, Recipient, Resolution, Timestamp};
+use mail::{Account, Credentials, Domain, Envelope, Recipient, Resolution, Timestamp};
 use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission};
 use service::clock::Clock;
 use smtp::reply::{self, Reply};
@@ -39,8 +39,8 @@ impl Agent for Submissions {
         login: &str,
         password: &str,
     ) -> Result<Account, Reply> {
-        match self.directory.authenticate(login, password).await {
-            Ok(Authentication::Accepted(account)) => {
+        match self.directory.authenticate(&Credentials::password(login, password)).await {
+            Ok(Authentication::Accepted(account) | Authentication::Proven(account, _)) => {
                 self.metrics.authentication("accepted");
                 Ok(account)
             }

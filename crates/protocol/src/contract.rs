@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use mail::timeline::MessageView;
 use mail::{
-    Account, Alias, Content, Domain, Envelope, ForwardPath, Mailbox, Outcome, QueueId, Recipient, Resolution,
-    ReversePath, Timestamp, TraceContext,
+    Account, Alias, Content, Credentials, Domain, Envelope, ForwardPath, Mailbox, Outcome, QueueId,
+    Recipient, Resolution, ReversePath, ScramChallenge, ServerSignature, Timestamp, TraceContext,
 };
 use tracing::Instrument;
 
@@ -103,6 +103,8 @@ impl<T: Intake + ?Sized> Relay for T {
 pub enum Authentication {
     /// This account.
     Accepted(Account),
+    /// This account, by SCRAM, with what proves the server to the client.
+    Proven(Account, ServerSignature),
     /// Unknown user or wrong password; which of them nobody is told.
     Refused,
 }
@@ -110,11 +112,17 @@ pub enum Authentication {
 /// Implemented by the mda: knows who has a mailbox here.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    /// Checks a login, which is an account's address, and its password.
+    /// Checks credentials; a login is an account's address.
+    ///
+    /// # Errors
+    /// When the directory, or whom it asks about tokens, cannot be asked.
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error>;
+
+    /// Says what a SCRAM client hears first. Somebody who does not exist gets a challenge as everybody does.
     ///
     /// # Errors
     /// When the directory cannot be asked.
-    async fn authenticate(&self, login: &str, password: &str) -> Result<Authentication, Error>;
+    async fn challenge_scram(&self, login: &str) -> Result<ScramChallenge, Error>;
 
     /// Says where mail for a recipient goes.
     ///

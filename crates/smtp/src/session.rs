@@ -395,6 +395,7 @@ impl Session {
             helo: self.info.helo.clone(),
             account: self.info.account.as_ref().map(|account| account.address.clone()),
             protocol: self.info.protocol(parameters.smtputf8).to_owned(),
+            tick: None,
         };
         let envelope = Box::new(Envelope {
             body: parameters.body.unwrap_or_default(),

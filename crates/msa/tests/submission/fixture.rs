@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use bytes::Bytes;
 use mail::{
-    Account, Content, Envelope, ForwardPath, Origin, QueueId, Recipient, Resolution, ReversePath, Timestamp,
+    Account, Content, Credentials, Envelope, ForwardPath, Origin, QueueId, Recipient, Resolution,
+    ReversePath, ScramChallenge, Timestamp,
 };
 use msa::{Config, Others};
 use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
@@ -216,16 +217,22 @@ impl People {
 
 #[async_trait]
 impl Directory for People {
-    async fn authenticate(&self, login: &str, password: &str) -> Result<Authentication, Error> {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error> {
         let alice = Account {
             address: "alice@example.test".parse().unwrap(),
             may_send_as: vec!["sales@example.test".parse().unwrap()],
             created_at: Timestamp::from_millis(0),
         };
-        self.answer(match (login, password) {
-            ("alice@example.test", PASSWORD) => Authentication::Accepted(alice),
+        self.answer(match (credentials.login(), credentials) {
+            ("alice@example.test", Credentials::Password { password, .. }) if password == PASSWORD => {
+                Authentication::Accepted(alice)
+            }
             _ => Authentication::Refused,
         })
+    }
+
+    async fn challenge_scram(&self, login: &str) -> Result<ScramChallenge, Error> {
+        Ok(ScramChallenge { salt: login.as_bytes().to_vec(), iterations: 4096 })
     }
 
     async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {

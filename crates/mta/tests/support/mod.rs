@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use mail::{
-    Domain, Envelope, ForwardPath, Origin, Outcome, QueueId, Recipient, Resolution, Status, Timestamp,
+    Credentials, Domain, Envelope, ForwardPath, Origin, Outcome, QueueId, Recipient, Resolution,
+    ScramChallenge, Status, Timestamp,
 };
 use mta::attempt::Attempts;
 use mta::config::{self, Dns, Retry};
@@ -246,8 +247,12 @@ impl Addresses {
 
 #[async_trait]
 impl Directory for Addresses {
-    async fn authenticate(&self, _: &str, _: &str) -> Result<Authentication, Error> {
+    async fn authenticate(&self, _: &Credentials) -> Result<Authentication, Error> {
         Ok(Authentication::Refused)
+    }
+
+    async fn challenge_scram(&self, _: &str) -> Result<ScramChallenge, Error> {
+        Err(Error::new(ErrorKind::Rejected, "nobody logs in here"))
     }
 
     async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {

@@ -1,7 +1,7 @@
 //! The directory of an mda.
 
 use async_trait::async_trait;
-use mail::{ForwardPath, Resolution};
+use mail::{Credentials, ForwardPath, Resolution, ScramChallenge};
 use tonic::transport::Channel;
 
 use super::peers::{Call, Peers};
@@ -27,14 +27,20 @@ impl DirectoryClient {
 
 #[async_trait]
 impl Directory for DirectoryClient {
-    async fn authenticate(&self, login: &str, password: &str) -> Result<Authentication, Error> {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error> {
         let make = |channel, call: Call| {
-            let message =
-                wire::AuthenticateRequest { login: login.to_owned(), password: password.to_owned() };
-            let request = call.request(message);
+            let request = call.request(wire::AuthenticateRequest::from(credentials));
             async move { Stub::new(channel).authenticate(request).await }
         };
         answer(self.peers.look_up(make).await?.into_inner().try_into())
+    }
+
+    async fn challenge_scram(&self, login: &str) -> Result<ScramChallenge, Error> {
+        let make = |channel, call: Call| {
+            let request = call.request(wire::ChallengeScramRequest { login: login.to_owned() });
+            async move { Stub::new(channel).challenge_scram(request).await }
+        };
+        Ok(self.peers.look_up(make).await?.into_inner().into())
     }
 
     async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {

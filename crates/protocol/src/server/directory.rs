@@ -18,10 +18,16 @@ impl wire::directory_server::Directory for Service {
         request: Request<wire::AuthenticateRequest>,
     ) -> Result<Response<wire::AuthenticateResponse>, Status> {
         let span = tracing::info_span!("directory.authenticate", otel.kind = "server");
-        respond(span, request, async |request| {
-            Ok((&self.0.authenticate(&request.login, &request.password).await?).into())
-        })
-        .await
+        respond(span, request, async |request| Ok((&self.0.authenticate(&request.try_into()?).await?).into()))
+            .await
+    }
+
+    async fn challenge_scram(
+        &self,
+        request: Request<wire::ChallengeScramRequest>,
+    ) -> Result<Response<wire::ChallengeScramResponse>, Status> {
+        let span = tracing::info_span!("directory.challenge_scram", otel.kind = "server");
+        respond(span, request, async |request| Ok(self.0.challenge_scram(&request.login).await?.into())).await
     }
 
     async fn resolve(

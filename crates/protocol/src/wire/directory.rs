@@ -1,9 +1,10 @@
 //! `directory.proto`.
 
-use mail::{Account, Alias, Resolution, Timestamp};
+use mail::{Account, Alias, Credentials, Resolution, ScramChallenge, ScramProof, Timestamp};
 
-use super::{required, text, texts};
+use super::{malformed, required, text, texts};
 use crate::generated as wire;
+use crate::generated::authenticate_request::Proof;
 use crate::generated::resolve_recipient_response::Resolution as Answer;
 use crate::{Authentication, Error};
 
@@ -31,8 +32,14 @@ impl TryFrom<wire::Account> for Account {
 impl From<&Authentication> for wire::AuthenticateResponse {
     fn from(authentication: &Authentication) -> Self {
         match authentication {
-            Authentication::Accepted(account) => Self { account: Some(account.into()) },
-            Authentication::Refused => Self { account: None },
+            Authentication::Accepted(account) => {
+                Self { account: Some(account.into()), server_signature: None }
+            }
+            Authentication::Proven(account, signature) => {
+                let signature = bytes::Bytes::copy_from_slice(signature);
+                Self { account: Some(account.into()), server_signature: Some(signature) }
+            }
+            Authentication::Refused => Self { account: None, server_signature: None },
         }
     }
 }
@@ -40,10 +47,62 @@ impl From<&Authentication> for wire::AuthenticateResponse {
 impl TryFrom<wire::AuthenticateResponse> for Authentication {
     type Error = Error;
     fn try_from(answer: wire::AuthenticateResponse) -> Result<Self, Error> {
-        match answer.account {
-            Some(account) => Ok(Self::Accepted(account.try_into()?)),
-            None => Ok(Self::Refused),
-        }
+        let Some(account) = answer.account else { return Ok(Self::Refused) };
+        let account = account.try_into()?;
+        Ok(match answer.server_signature {
+            Some(signature) => Self::Proven(account, octets("server signature", &signature)?),
+            None => Self::Accepted(account),
+        })
+    }
+}
+
+impl From<&Credentials> for wire::AuthenticateRequest {
+    fn from(credentials: &Credentials) -> Self {
+        let proof = match credentials {
+            Credentials::Password { password, .. } => Proof::Password(password.clone()),
+            Credentials::Scram(proof) => Proof::Scram(wire::ScramProof {
+                auth_message: proof.auth_message.clone(),
+                proof: bytes::Bytes::copy_from_slice(&proof.proof),
+            }),
+            Credentials::Token { token, .. } => Proof::Token(token.clone()),
+            Credentials::Certificate { addresses, .. } => {
+                Proof::Certificate(wire::Certificate { addresses: addresses.clone() })
+            }
+        };
+        Self { login: credentials.login().to_owned(), proof: Some(proof) }
+    }
+}
+
+impl TryFrom<wire::AuthenticateRequest> for Credentials {
+    type Error = Error;
+    fn try_from(request: wire::AuthenticateRequest) -> Result<Self, Error> {
+        let login = request.login;
+        Ok(match required("proof", request.proof)? {
+            Proof::Password(password) => Self::Password { login, password },
+            Proof::Scram(proof) => Self::Scram(ScramProof {
+                login,
+                proof: octets("proof", &proof.proof)?,
+                auth_message: proof.auth_message,
+            }),
+            Proof::Token(token) => Self::Token { login, token },
+            Proof::Certificate(certificate) => Self::Certificate { login, addresses: certificate.addresses },
+        })
+    }
+}
+
+fn octets(what: &'static str, octets: &[u8]) -> Result<[u8; 32], Error> {
+    octets.try_into().map_err(|_| malformed(what, "not 32 octets"))
+}
+
+impl From<ScramChallenge> for wire::ChallengeScramResponse {
+    fn from(challenge: ScramChallenge) -> Self {
+        Self { salt: challenge.salt.into(), iterations: challenge.iterations }
+    }
+}
+
+impl From<wire::ChallengeScramResponse> for ScramChallenge {
+    fn from(challenge: wire::ChallengeScramResponse) -> Self {
+        Self { salt: challenge.salt.into(), iterations: challenge.iterations }
     }
 }
 

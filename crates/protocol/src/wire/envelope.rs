@@ -1,8 +1,8 @@
 //! `envelope.proto`.
 
 use mail::{
-    Action, BodyType, EnhancedStatus, Envelope, Notify, Origin, OriginalRecipient, Outcome, Recipient, Ret,
-    Status, TraceContext,
+    Action, BodyType, DeliverBy, DeliverByMode, EnhancedStatus, Envelope, Hold, Notify, Origin,
+    OriginalRecipient, Outcome, Priority, Recipient, Ret, Status, Timestamp, TraceContext,
 };
 
 use super::{malformed, number, optional, required, text};
@@ -19,6 +19,10 @@ impl From<&Envelope> for wire::Envelope {
             ret: envelope.ret.map(|ret| wire::Ret::from(ret).into()),
             envid: envelope.envid.clone(),
             origin: Some((&envelope.origin).into()),
+            deliver_by: envelope.deliver_by.map(Into::into),
+            hold: envelope.hold.map(Into::into),
+            priority: envelope.priority.get().into(),
+            require_tls: envelope.require_tls,
         }
     }
 }
@@ -33,8 +37,57 @@ impl TryFrom<wire::Envelope> for Envelope {
             recipients: envelope.recipients.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             smtputf8: envelope.smtputf8,
             envid: envelope.envid,
+            deliver_by: envelope.deliver_by.map(TryInto::try_into).transpose()?,
+            hold: envelope.hold.map(Into::into),
+            priority: priority(envelope.priority)?,
+            require_tls: envelope.require_tls,
             origin: required("origin", envelope.origin)?.try_into()?,
         })
+    }
+}
+
+fn priority(value: i32) -> Result<Priority, Error> {
+    let priority = i8::try_from(value).ok().and_then(Priority::new);
+    priority.ok_or_else(|| malformed("priority", "out of range"))
+}
+
+impl From<DeliverBy> for wire::DeliverBy {
+    fn from(deliver_by: DeliverBy) -> Self {
+        let mode = match deliver_by.mode {
+            DeliverByMode::Return => wire::DeliverByMode::Return,
+            DeliverByMode::Notify => wire::DeliverByMode::Notify,
+        };
+        Self { seconds: deliver_by.seconds, mode: mode.into(), trace: deliver_by.trace }
+    }
+}
+
+impl TryFrom<wire::DeliverBy> for DeliverBy {
+    type Error = Error;
+    fn try_from(deliver_by: wire::DeliverBy) -> Result<Self, Error> {
+        let mode = match deliver_by.mode() {
+            wire::DeliverByMode::Unspecified => return Err(malformed("by-mode", "missing or unknown")),
+            wire::DeliverByMode::Return => DeliverByMode::Return,
+            wire::DeliverByMode::Notify => DeliverByMode::Notify,
+        };
+        Ok(Self { seconds: deliver_by.seconds, mode, trace: deliver_by.trace })
+    }
+}
+
+impl From<Hold> for wire::envelope::Hold {
+    fn from(hold: Hold) -> Self {
+        match hold {
+            Hold::For(seconds) => Self::HoldFor(seconds),
+            Hold::Until(time) => Self::HoldUntil(time.as_millis()),
+        }
+    }
+}
+
+impl From<wire::envelope::Hold> for Hold {
+    fn from(hold: wire::envelope::Hold) -> Self {
+        match hold {
+            wire::envelope::Hold::HoldFor(seconds) => Self::For(seconds),
+            wire::envelope::Hold::HoldUntil(time) => Self::Until(Timestamp::from_millis(time)),
+        }
     }
 }
 
@@ -120,6 +173,7 @@ impl From<&Origin> for wire::Origin {
             helo: origin.helo.clone(),
             account: origin.account.as_ref().map(ToString::to_string),
             protocol: origin.protocol.clone(),
+            tick: origin.tick.clone(),
         }
     }
 }
@@ -132,6 +186,7 @@ impl TryFrom<wire::Origin> for Origin {
             helo: origin.helo,
             account: optional("account", origin.account.as_ref())?,
             protocol: origin.protocol,
+            tick: origin.tick,
         })
     }
 }

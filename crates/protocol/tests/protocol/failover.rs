@@ -71,7 +71,10 @@ async fn an_unknown_name_is_said_with_the_reason() {
 async fn agents_may_start_in_any_order() {
     let address = nobody().await;
     let directory = DirectoryClient::new(peers(&[address]));
-    assert_eq!(soon(directory.authenticate("a", "b")).await.unwrap_err().kind, ErrorKind::Unavailable);
+    assert_eq!(
+        soon(directory.authenticate(&mail::Credentials::password("a", "b"))).await.unwrap_err().kind,
+        ErrorKind::Unavailable
+    );
     let listener = TcpListener::bind(address).await.unwrap();
     let stop = CancellationToken::new();
     let builder =
@@ -87,11 +90,11 @@ async fn a_replica_that_was_cut_off_is_found_again_elsewhere() {
     let proxies = [Proxy::start(server.address).await, Proxy::start(server.address).await];
     let directory = DirectoryClient::new(peers(&proxies.each_ref().map(|proxy| proxy.address)));
     for _ in 0..4 {
-        soon(directory.authenticate("a", "b")).await.unwrap();
+        soon(directory.authenticate(&mail::Credentials::password("a", "b"))).await.unwrap();
     }
     proxies[0].cut();
     for _ in 0..10 {
-        soon(directory.authenticate("a", "b")).await.unwrap();
+        soon(directory.authenticate(&mail::Credentials::password("a", "b"))).await.unwrap();
     }
 }
 
@@ -123,11 +126,11 @@ async fn a_name_is_tried_at_each_of_its_addresses() {
     // Where localhost is ::1 too, nobody listens there.
     settings.endpoints.push(format!("http://localhost:{}", server.address.port()));
     let directory = DirectoryClient::new(Peers::new(settings, None).unwrap());
-    soon(directory.authenticate("a", "b")).await.unwrap();
+    soon(directory.authenticate(&mail::Credentials::password("a", "b"))).await.unwrap();
 }
 
 async fn until_answered(directory: &DirectoryClient) {
-    while directory.authenticate("a", "b").await.is_err() {
+    while directory.authenticate(&mail::Credentials::password("a", "b")).await.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

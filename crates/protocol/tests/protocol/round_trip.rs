@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use mail::{Content, Notify, OriginalRecipient, Outcome, Resolution, Ret, TraceContext};
+use mail::{
+    Content, Credentials, DeliverBy, DeliverByMode, Hold, Notify, OriginalRecipient, Outcome, Priority,
+    Resolution, Ret, ScramProof, Timestamp, TraceContext,
+};
 use protocol::client::{
     DeliveryClient, DirectoryAdminClient, DirectoryClient, MailboxesClient, Peers, QueueAdminClient,
     RelayClient,
@@ -40,6 +43,11 @@ async fn a_submission_arrives_whole() {
             submission.envelope.smtputf8 = true;
             submission.envelope.ret = Some(Ret::Headers);
             submission.envelope.envid = Some("QQ 314159".to_owned());
+            submission.envelope.deliver_by =
+                Some(DeliverBy { seconds: -120, mode: DeliverByMode::Notify, trace: true });
+            submission.envelope.hold = Some(Hold::Until(Timestamp::from_millis(1_795_455_845_123)));
+            submission.envelope.priority = Priority::new(-9).unwrap();
+            submission.envelope.require_tls = true;
             let mut never = recipient("<Postmaster>");
             never.notify = Notify::NEVER;
             never.original = Some(OriginalRecipient {
@@ -98,12 +106,38 @@ async fn the_directory_answers() {
     let mda = Arc::new(Mda::default());
     for (_server, peers) in both("mta", |builder| builder.directory(mda.clone())).await {
         let directory = DirectoryClient::new(peers);
-        let accepted = soon(directory.authenticate("alice@example.test", "pässword")).await.unwrap();
+        let accepted = soon(directory.authenticate(&Credentials::password("alice@example.test", "pässword")))
+            .await
+            .unwrap();
         assert_eq!(accepted, Authentication::Accepted(agents::account()));
-        let refused = soon(directory.authenticate("alice@example.test", "wrong")).await.unwrap();
+        let refused = soon(directory.authenticate(&Credentials::password("alice@example.test", "wrong")))
+            .await
+            .unwrap();
         assert_eq!(refused, Authentication::Refused);
-        let error = soon(directory.authenticate("broken", "")).await.unwrap_err();
+        let error = soon(directory.authenticate(&Credentials::password("broken", ""))).await.unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Unavailable, "the store is down"));
+        let proof =
+            ScramProof { login: "alice@example.test".into(), auth_message: "n=,r=".into(), proof: [7; 32] };
+        let proven = soon(directory.authenticate(&Credentials::Scram(proof))).await.unwrap();
+        assert_eq!(proven, Authentication::Proven(agents::account(), [7; 32]));
+        for (credentials, answer) in [
+            (
+                Credentials::Token { login: String::new(), token: "good".into() },
+                Authentication::Accepted(agents::account()),
+            ),
+            (Credentials::Token { login: String::new(), token: "bad".into() }, Authentication::Refused),
+            (
+                Credentials::Certificate {
+                    login: String::new(),
+                    addresses: vec!["alice@example.test".into()],
+                },
+                Authentication::Accepted(agents::account()),
+            ),
+        ] {
+            assert_eq!(soon(directory.authenticate(&credentials)).await.unwrap(), answer);
+        }
+        let challenge = soon(directory.challenge_scram("salt")).await.unwrap();
+        assert_eq!((challenge.salt.as_slice(), challenge.iterations), (b"salt".as_slice(), 4096));
         for (path, resolution) in [
             ("<postmaster>", Resolution::Deliverable(vec![agents::account().address])),
             ("<bob@example.test>", Resolution::UnknownUser),

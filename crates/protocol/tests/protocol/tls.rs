@@ -33,7 +33,8 @@ async fn a_name_is_admitted_to_its_services_only() {
     let (server, queue) = secure(&authority).await;
     // An mta may look up recipients, but hand in mail it may not.
     let mta = peers(&server, "https", Some(&authority.credentials("mta")));
-    let answer = soon(DirectoryClient::new(mta.clone()).authenticate("x", "y")).await;
+    let answer =
+        soon(DirectoryClient::new(mta.clone()).authenticate(&mail::Credentials::password("x", "y"))).await;
     assert_eq!(answer, Ok(Authentication::Refused));
     let error = soon(RelayClient::new(mta).enqueue(submission("x"))).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);

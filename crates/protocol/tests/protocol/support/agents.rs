@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use mail::timeline::{MessageView, PendingState, PendingView, TimelineEntry};
 use mail::{
-    Account, Action, Alias, Content, Domain, ForwardPath, Mailbox, Outcome, QueueId, Resolution, Status,
-    Timestamp,
+    Account, Action, Alias, Content, Credentials, Domain, ForwardPath, Mailbox, Outcome, QueueId, Resolution,
+    ScramChallenge, Status, Timestamp,
 };
 use protocol::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, Error, ErrorKind, Intake,
@@ -186,12 +186,25 @@ pub(crate) fn large() -> Content {
 
 #[async_trait]
 impl Directory for Mda {
-    async fn authenticate(&self, login: &str, password: &str) -> Result<Authentication, Error> {
-        Ok(match (login, password) {
-            ("alice@example.test", "pässword") => Authentication::Accepted(account()),
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error> {
+        Ok(match (credentials.login(), credentials) {
             ("broken", _) => return Err(Error::new(ErrorKind::Unavailable, "the store is down")),
+            ("alice@example.test", Credentials::Password { password, .. }) if password == "pässword" => {
+                Authentication::Accepted(account())
+            }
+            ("alice@example.test", Credentials::Scram(proof)) if proof.auth_message == "n=,r=" => {
+                Authentication::Proven(account(), proof.proof)
+            }
+            ("", Credentials::Token { token, .. }) if token == "good" => Authentication::Accepted(account()),
+            ("", Credentials::Certificate { addresses, .. }) if addresses == &["alice@example.test"] => {
+                Authentication::Accepted(account())
+            }
             _ => Authentication::Refused,
         })
+    }
+
+    async fn challenge_scram(&self, login: &str) -> Result<ScramChallenge, Error> {
+        Ok(ScramChallenge { salt: login.as_bytes().to_vec(), iterations: 4096 })
     }
 
     async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {

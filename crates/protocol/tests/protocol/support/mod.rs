@@ -66,6 +66,7 @@ pub(crate) fn submission(content: impl Into<Content>) -> Submission {
         helo: "client.example".to_owned(),
         account: Some("alice@example.test".parse().unwrap()),
         protocol: "ESMTPSA".to_owned(),
+        tick: Some("order-17".to_owned()),
     };
     let mut envelope = Envelope::new("<alice@example.test>".parse().unwrap(), origin);
     envelope.recipients.push(recipient("<bob@example.test>"));
