@@ -7,6 +7,7 @@
 mod duration;
 mod error;
 mod load;
+mod networks;
 mod overlay;
 mod secret;
 mod size;
@@ -15,6 +16,7 @@ mod tables;
 pub use duration::Duration;
 pub use error::ConfigError;
 pub use load::{Source, load};
+pub use networks::Networks;
 pub use secret::{Secret, SecretUrl, secret};
 pub use size::ByteSize;
 pub use tables::{AgentTls, LogFormat, Service, ServiceListen, Telemetry, Tls};
