@@ -184,7 +184,7 @@ fn account(
     if in_ascii != address {
         may_send_as.push(in_ascii);
     }
-    Ok(Account { address, may_send_as, created_at })
+    Ok(Account { may_send_as, ..Account::new(address, created_at) })
 }
 
 /// The key of an address that is to be ours.

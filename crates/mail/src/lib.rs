@@ -10,7 +10,9 @@ pub mod header;
 pub mod id;
 pub mod outcome;
 pub mod path;
+pub mod quota;
 pub mod received;
+pub mod rights;
 pub mod status;
 pub mod timeline;
 pub mod timestamp;
@@ -19,7 +21,7 @@ pub mod trace;
 pub use address::{AddressError, Domain, Host, LocalPart, Mailbox};
 pub use content::Content;
 pub use credentials::{Credentials, ScramChallenge, ScramProof, ServerSignature};
-pub use directory::{Account, Alias, Resolution};
+pub use directory::{Account, AccountView, Alias, Resolution};
 pub use envelope::{
     BodyType, DeliverBy, DeliverByMode, Envelope, Hold, Notify, Origin, OriginalRecipient, Priority,
     Recipient, Ret,
@@ -27,6 +29,8 @@ pub use envelope::{
 pub use id::QueueId;
 pub use outcome::{Action, Outcome};
 pub use path::{ForwardPath, ReversePath};
+pub use quota::{Limit, Quota};
+pub use rights::SenderPattern;
 pub use status::{EnhancedStatus, Status};
 pub use timestamp::Timestamp;
 pub use trace::TraceContext;

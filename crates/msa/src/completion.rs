@@ -118,9 +118,8 @@ mod tests {
 
     fn completed(content: &[u8]) -> Result<Vec<u8>, String> {
         let account = Account {
-            address: "alice@example.test".parse().unwrap(),
             may_send_as: vec!["sales@example.test".parse().unwrap()],
-            created_at: Timestamp::from_millis(0),
+            ..Account::new("alice@example.test".parse().unwrap(), Timestamp::from_millis(0))
         };
         let fresh = Fresh {
             now: Timestamp::from_millis(1_795_455_840_000),

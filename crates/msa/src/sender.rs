@@ -46,11 +46,10 @@ mod tests {
 
     fn account() -> Account {
         Account {
-            address: "alice@example.test".parse().unwrap(),
             may_send_as: ["sales@bücher.example", "al+shop@example.test"]
                 .map(|a| a.parse().unwrap())
                 .to_vec(),
-            created_at: Timestamp::from_millis(0),
+            ..Account::new("alice@example.test".parse().unwrap(), Timestamp::from_millis(0))
         }
     }
 

@@ -219,9 +219,8 @@ impl People {
 impl Directory for People {
     async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error> {
         let alice = Account {
-            address: "alice@example.test".parse().unwrap(),
             may_send_as: vec!["sales@example.test".parse().unwrap()],
-            created_at: Timestamp::from_millis(0),
+            ..Account::new("alice@example.test".parse().unwrap(), Timestamp::from_millis(0))
         };
         self.answer(match (credentials.login(), credentials) {
             ("alice@example.test", Credentials::Password { password, .. }) if password == PASSWORD => {

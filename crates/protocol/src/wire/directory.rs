@@ -1,6 +1,8 @@
 //! `directory.proto`.
 
-use mail::{Account, Alias, Credentials, Resolution, ScramChallenge, ScramProof, Timestamp};
+use std::collections::HashMap;
+
+use mail::{Account, Alias, Credentials, Limit, Quota, Resolution, ScramChallenge, ScramProof, Timestamp};
 
 use super::{malformed, required, text, texts};
 use crate::generated as wire;
@@ -14,6 +16,12 @@ impl From<&Account> for wire::Account {
             address: account.address.to_string(),
             may_send_as: account.may_send_as.iter().map(ToString::to_string).collect(),
             created_at: account.created_at.as_millis(),
+            granted: account.granted.iter().map(ToString::to_string).collect(),
+            quota: account
+                .quota
+                .limits()
+                .map(|(limit, allowed)| (limit.name().to_owned(), allowed))
+                .collect(),
         }
     }
 }
@@ -24,6 +32,8 @@ impl TryFrom<wire::Account> for Account {
         Ok(Self {
             address: text("address of an account", &account.address)?,
             may_send_as: texts("address of an account", &account.may_send_as)?,
+            granted: texts("grant of an account", &account.granted)?,
+            quota: quota(&account.quota),
             created_at: Timestamp::from_millis(account.created_at),
         })
     }
@@ -145,4 +155,9 @@ impl TryFrom<wire::Alias> for Alias {
     fn try_from(alias: wire::Alias) -> Result<Self, Error> {
         Ok(Self { address: alias.address, targets: texts("target of an alias", &alias.targets)? })
     }
+}
+
+/// A limit of a name that only newer programs know is left to those that charge by it.
+fn quota(limits: &HashMap<String, u64>) -> Quota {
+    limits.iter().filter_map(|(name, allowed)| Some((Limit::of_name(name)?, *allowed))).collect()
 }

@@ -18,11 +18,9 @@ pub(crate) struct Rules {
 impl Rules {
     pub(crate) fn judge_credentials(login: &str, password: &str) -> Result<Account, Reply> {
         match (login, password) {
-            ("demo@a.example", "secret") => Ok(Account {
-                address: login.parse().unwrap(),
-                may_send_as: Vec::new(),
-                created_at: Timestamp::from_millis(0),
-            }),
+            ("demo@a.example", "secret") => {
+                Ok(Account::new(login.parse().unwrap(), Timestamp::from_millis(0)))
+            }
             ("trouble@a.example", _) => Err(reply::local_trouble()),
             _ => Err(reply::authentication_failed()),
         }

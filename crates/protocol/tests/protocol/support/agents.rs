@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use mail::timeline::{MessageView, PendingState, PendingView, TimelineEntry};
 use mail::{
-    Account, Action, Alias, Content, Credentials, Domain, ForwardPath, Mailbox, Outcome, QueueId, Resolution,
-    ScramChallenge, Status, Timestamp,
+    Account, Action, Alias, Content, Credentials, Domain, ForwardPath, Limit, Mailbox, Outcome, QueueId,
+    Resolution, ScramChallenge, Status, Timestamp,
 };
 use protocol::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, Error, ErrorKind, Intake,
@@ -158,6 +158,10 @@ pub(crate) fn account() -> Account {
     Account {
         address: "alice@example.test".parse().unwrap(),
         may_send_as: vec!["δοκιμή@example.test".parse().unwrap()],
+        granted: ["news@elsewhere.test", "*@bücher.example", "*@*"]
+            .map(|text| text.parse().unwrap())
+            .to_vec(),
+        quota: [(Limit::ALL[0], 10), (Limit::ALL[5], 1 << 40)].into_iter().collect(),
         created_at: Timestamp::from_millis(42),
     }
 }
