@@ -6,6 +6,7 @@ mod parameters;
 use mail::{AddressError, ForwardPath, Recipient, ReversePath};
 
 pub use parameters::{MailParameters, encode_xtext};
+pub(crate) use parameters::{ENVID_LIMIT, ORCPT_LIMIT};
 
 use crate::reply::{self, Reply};
 

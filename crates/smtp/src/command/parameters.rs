@@ -7,9 +7,9 @@ use mail::{BodyType, ForwardPath, Notify, OriginalRecipient, Recipient, Ret};
 use super::CommandError;
 
 /// Longest ENVID in octets (RFC 3461 4.4).
-const ENVID_LIMIT: usize = 100;
+pub(crate) const ENVID_LIMIT: usize = 100;
 /// Longest ORCPT in octets (RFC 3461 4.2).
-const ORCPT_LIMIT: usize = 500;
+pub(crate) const ORCPT_LIMIT: usize = 500;
 
 /// What MAIL said behind the reverse-path.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use mail::{BodyType, Content, Envelope, Recipient, Status, header};
 
 use super::Step;
-use crate::command::encode_xtext;
+use crate::command::{ENVID_LIMIT, ORCPT_LIMIT, encode_xtext};
 use crate::data;
 use crate::extension::Capabilities;
 use crate::reply::Reply;
@@ -307,22 +307,26 @@ fn mail_command(
         if let Some(ret) = envelope.ret {
             let _ = write!(command, " RET={}", ret.as_str());
         }
-        if let Some(envid) = &envelope.envid {
-            let _ = write!(command, " ENVID={}", encode_xtext(envid));
+        if let Some(envid) = envelope.envid.as_deref().map(encode_xtext).filter(|e| e.len() <= ENVID_LIMIT) {
+            let _ = write!(command, " ENVID={envid}");
         }
     }
     command.push_str("\r\n");
     command
 }
 
+/// What came as UTF-8 takes three times as much in xtext: where it outgrows its limit it is left out, for a server that refuses
+/// the recipient for it would be right to.
 fn rcpt_command(commands: &mut String, recipient: &Recipient, dsn: bool) {
     let _ = write!(commands, "RCPT TO:{}", recipient.forward_path);
     if dsn {
         if let Some(notify) = recipient.notify.parameter() {
             let _ = write!(commands, " NOTIFY={notify}");
         }
-        if let Some(original) = &recipient.original {
-            let _ = write!(commands, " ORCPT={};{}", original.address_type, encode_xtext(&original.address));
+        let original = recipient.original.as_ref();
+        let original = original.map(|o| format!("{};{}", o.address_type, encode_xtext(&o.address)));
+        if let Some(original) = original.filter(|original| original.len() <= ORCPT_LIMIT) {
+            let _ = write!(commands, " ORCPT={original}");
         }
     }
     commands.push_str("\r\n");

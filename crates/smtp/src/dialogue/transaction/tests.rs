@@ -174,3 +174,20 @@ fn a_message_that_said_smtputf8_and_needs_none_goes_anywhere() {
     let mut transaction = Transaction::new(&Capabilities::default(), &envelope, &recipients, &utf8);
     assert_eq!(transaction.begin(), Next::Finished);
 }
+
+/// UTF-8 may come as it is (RFC 6533 3) and goes as xtext.
+#[test]
+fn what_outgrows_its_limit_on_the_way_is_left_out() {
+    let mut envelope = envelope();
+    envelope.envid = Some("ä".repeat(17));
+    let mut recipients = recipients(&["<a@b>", "<c@d>"]);
+    let original = |letters| OriginalRecipient { address_type: "utf-8".to_owned(), address: "ä".repeat(letters) };
+    recipients[0].original = Some(original(82));
+    recipients[1].original = Some(original(83));
+    let content = Content::from("a\r\n");
+    let mut transaction = Transaction::new(&everything(), &envelope, &recipients, &content);
+    let Next::Write(commands, Step::Mail) = transaction.begin() else { panic!("no commands") };
+    assert!(!commands.contains("ENVID="), "{commands}");
+    assert_eq!(commands.matches("ORCPT=").count(), 1, "{commands}");
+    assert!(commands.ends_with("RCPT TO:<c@d>\r\nDATA\r\n"), "{commands}");
+}

@@ -1,0 +1,78 @@
+//! Commands: a line is a command or an error with a well-formed reply; what MAIL and RCPT said, our client says again, and it
+//! is read as the same.
+
+use bytes::BytesMut;
+use mail::{Content, Envelope, Origin, OriginalRecipient, Recipient, ReversePath};
+use smtp::command::{Command, MailParameters, encode_xtext};
+use smtp::dialogue::{Next, Transaction};
+use smtp::extension::Capabilities;
+
+use crate::wire;
+
+pub(crate) fn check(line: &[u8]) {
+    match Command::parse(line) {
+        Ok(command) => {
+            assert!(!wire::has_bare_line_break(line), "{command:?}");
+            understood(command);
+        }
+        Err(error) => {
+            let mut out = BytesMut::new();
+            error.reply().encode(&mut out);
+            assert_eq!(wire::replies(&out).len(), 1, "{error}");
+            assert!(error.reply().is_permanent(), "{error}");
+        }
+    }
+}
+
+fn understood(command: Command) {
+    match command {
+        Command::Helo(name) | Command::Ehlo(name) => {
+            assert!(!name.is_empty() && !name.contains(|c: char| c.is_control() || c == ' '), "{name:?}");
+        }
+        Command::Mail(reverse_path, parameters) => {
+            let recipient = Recipient::from("<postmaster>".parse::<mail::ForwardPath>().unwrap());
+            let said = say(&reverse_path, &parameters, &recipient);
+            let Ok(Command::Mail(path, again)) = Command::parse(said[0].as_bytes()) else {
+                panic!("not read again: {:?}", said[0]);
+            };
+            assert_eq!((&path, again.ret), (&reverse_path, parameters.ret));
+            // What outgrows its limit in xtext is left out.
+            let fits = parameters.envid.filter(|envid| encode_xtext(envid).len() <= 100);
+            assert_eq!(again.envid, fits);
+        }
+        Command::Rcpt(recipient) => {
+            let said = say(&ReversePath::Null, &MailParameters::default(), &recipient);
+            let fits = |original: &OriginalRecipient| {
+                original.address_type.len() + 1 + encode_xtext(&original.address).len() <= 500
+            };
+            let recipient = Recipient { original: recipient.original.filter(fits), ..recipient };
+            assert_eq!(Command::parse(said[1].as_bytes()), Ok(Command::Rcpt(recipient)), "{said:?}");
+        }
+        _ => {}
+    }
+}
+
+/// The lines that our client would pass this on with, to a server that offers everything.
+fn say(reverse_path: &ReversePath, parameters: &MailParameters, recipient: &Recipient) -> Vec<String> {
+    let offered = Capabilities {
+        size: Some(None),
+        pipelining: true,
+        eight_bit_mime: true,
+        smtputf8: true,
+        dsn: true,
+        ..Capabilities::default()
+    };
+    let envelope = Envelope {
+        smtputf8: parameters.smtputf8,
+        ret: parameters.ret,
+        envid: parameters.envid.clone(),
+        ..Envelope::new(reverse_path.clone(), Origin::default())
+    };
+    let recipients = [recipient.clone()];
+    let mut transaction = Transaction::new(&offered, &envelope, &recipients, &Content::from("a\r\n"));
+    let Next::Write(commands, _) = transaction.begin() else { panic!("a transaction begins with MAIL") };
+    assert!(!wire::has_bare_line_break(commands.as_bytes()), "{commands:?}");
+    let lines: Vec<_> = commands.split_terminator("\r\n").map(str::to_owned).collect();
+    assert_eq!(lines.len(), 3, "MAIL, RCPT, DATA: {commands:?}");
+    lines
+}
