@@ -27,6 +27,10 @@ scenarios *ARGS:
     cargo build --workspace --bins
     cargo test -p tests {{ARGS}}
 
+# Parsers and session against octets of libFuzzer's making: `just fuzz 900 session`
+fuzz *ARGS:
+    fuzz/run {{ARGS}}
+
 # Mail exchanged with smtplib, swaks, curl and Postfix
 interop:
     cargo build --workspace --bins

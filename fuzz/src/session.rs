@@ -212,9 +212,5 @@ fn tls() -> TlsInfo {
 }
 
 fn account() -> Account {
-    Account {
-        address: "demo@a.example".parse().unwrap(),
-        may_send_as: Vec::new(),
-        created_at: Timestamp::from_millis(0),
-    }
+    Account::new("demo@a.example".parse().unwrap(), Timestamp::from_millis(0))
 }

@@ -1,5 +1,7 @@
 //! Plays every kept input again, without a fuzzer: what broke once may not break again.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 /// A line of a corpus file as octets; `fuzz/run` writes them.
