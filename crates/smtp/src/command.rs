@@ -5,8 +5,8 @@ mod parameters;
 
 use mail::{AddressError, ForwardPath, Recipient, ReversePath};
 
-pub use parameters::{MailParameters, encode_xtext};
 pub(crate) use parameters::{ENVID_LIMIT, ORCPT_LIMIT};
+pub use parameters::{MailParameters, encode_xtext};
 
 use crate::reply::{self, Reply};
 

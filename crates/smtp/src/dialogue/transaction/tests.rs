@@ -181,7 +181,8 @@ fn what_outgrows_its_limit_on_the_way_is_left_out() {
     let mut envelope = envelope();
     envelope.envid = Some("ä".repeat(17));
     let mut recipients = recipients(&["<a@b>", "<c@d>"]);
-    let original = |letters| OriginalRecipient { address_type: "utf-8".to_owned(), address: "ä".repeat(letters) };
+    let original =
+        |letters| OriginalRecipient { address_type: "utf-8".to_owned(), address: "ä".repeat(letters) };
     recipients[0].original = Some(original(82));
     recipients[1].original = Some(original(83));
     let content = Content::from("a\r\n");
