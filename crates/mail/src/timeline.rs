@@ -20,6 +20,9 @@ pub struct MessageView {
     pub accepted_at: Timestamp,
     /// The trace that follows it, 32 hexadecimal digits.
     pub trace_id: Option<String>,
+    /// The correlation token of the session that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tick: Option<String>,
     /// The recipients that still wait.
     pub pending: Vec<PendingView>,
     /// What happened, oldest first; filled only when one message is asked for.

@@ -19,9 +19,10 @@ use crate::metrics::Metrics;
 use crate::outbound::Outbound;
 use crate::recipients::Recipients;
 use crate::report::notice::{self, Notice};
-use crate::report::{Attempted, Schedule, time_is_up};
+use crate::report::{Attempted, Schedule, time_is_up, too_late};
 use crate::route::{LOCAL, NextHop};
 use crate::scheduler::{Job, Verdict};
+use crate::times;
 
 /// How long to wait before outcomes that could not be stored, or a message that could not be read, are tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -101,12 +102,18 @@ impl Attempts {
             destination = %job.destination,
             attempt = job.deliveries.iter().map(|d| d.attempts).min().unwrap_or(0) + 1,
             recipients = job.deliveries.len(),
+            tick = loaded.message.envelope.origin.tick,
             remote = tracing::field::Empty,
             outcome = tracing::field::Empty,
             otel.kind = "client",
         );
         protocol::trace::span_parent(&span, &loaded.message.trace);
         async {
+            if times::is_overdue(&loaded.message.envelope, loaded.message.accepted_at, self.now()) {
+                released(Verdict::Answered);
+                let attempted = vec![Attempted::here(Outcome::Failed(too_late())); job.deliveries.len()];
+                return self.store(dispatcher, &job, &loaded, attempted).await;
+            }
             let (attempted, verdict) = self.attempt(&job, &loaded).await;
             released(verdict);
             self.store(dispatcher, &job, &loaded, attempted).await
@@ -222,9 +229,9 @@ impl Attempts {
         let now = self.now();
         let Attempted { outcome, remote, passed_on } = attempted;
         let recipient = &delivery.recipient;
-        let mut ruling = self.schedule.rule(delivery, recipient, outcome, now);
-        let sender = &loaded.message.envelope.reverse_path;
-        let wanted = notice::is_wanted(sender, recipient, &ruling.outcome, passed_on)
+        let envelope = &loaded.message.envelope;
+        let mut ruling = self.schedule.rule(delivery, envelope, outcome, now);
+        let wanted = notice::is_wanted(envelope, recipient, &ruling.outcome, passed_on)
             && (ruling.retry.is_none() || ruling.delay_notice);
         let mut notices = Vec::new();
         if wanted {
@@ -288,6 +295,8 @@ impl Attempts {
             Origin { helo: self.host.to_string(), protocol: "LOCAL".to_owned(), ..Origin::default() };
         let mut envelope = Envelope::new(ReversePath::Null, origin);
         envelope.smtputf8 = loaded.message.envelope.smtputf8;
+        // What was to be kept from others is not told to them in a notice (RFC 8689 5).
+        envelope.require_tls = loaded.message.envelope.require_tls;
         // A notice of a binary message is none itself.
         envelope.body = match loaded.message.envelope.body {
             BodyType::BinaryMime => BodyType::EightBitMime,
@@ -296,7 +305,7 @@ impl Attempts {
         if let Some(sender) = loaded.message.envelope.reverse_path.mailbox() {
             envelope.recipients.push(ForwardPath::Mailbox(sender.clone()).into());
         }
-        let deliveries = match self.recipients.deliveries(&envelope.recipients, now).await {
+        let deliveries = match self.recipients.deliveries(&envelope, now).await {
             Ok(deliveries) => deliveries,
             // To wait for that would be to wait for ever.
             Err(error) if error.kind == ErrorKind::Rejected => {

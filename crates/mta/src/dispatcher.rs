@@ -76,14 +76,20 @@ impl Dispatcher {
         envelope.recipients = Vec::new();
         let size = content.len() as u64;
         let message = Message { id, accepted_at, envelope, trace, size };
+        let priority = message.envelope.priority;
         let loaded = self.memory.try_keep(message, content);
         let mut jobs: Vec<Job> = Vec::new();
         for (number, new) in (0u16..).zip(deliveries) {
             let destination = Arc::clone(&new.destination);
+            if let Some(until) = new.held_until {
+                self.scheduler().stored(&destination, until, self.now());
+                continue;
+            }
             let delivery = Delivery {
                 key: RecipientKey { id, number },
                 recipient: new.recipient,
                 destination: new.destination,
+                priority,
                 attempts: 0,
                 next_attempt_at: None,
                 expires_at: new.expires_at,

@@ -78,7 +78,7 @@ impl Intake {
         content: Content,
         at: Timestamp,
     ) -> Result<(), Error> {
-        let deliveries = self.recipients.deliveries(&envelope.recipients, at).await?;
+        let deliveries = self.recipients.deliveries(&envelope, at).await?;
         let trace = protocol::trace::current();
         let transaction = MailTransaction { id, accepted_at: at, envelope, trace, content, deliveries };
         self.queue.accept(transaction.clone()).await.map_err(accept_error)?;

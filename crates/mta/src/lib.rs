@@ -19,6 +19,7 @@ pub mod report;
 pub mod route;
 pub mod scheduler;
 mod start;
+pub mod times;
 
 pub use config::{Config, Settings};
 pub use start::{Mta, Parts, exit_code, start};

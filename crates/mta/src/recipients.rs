@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use mail::{ForwardPath, OriginalRecipient, Recipient, Resolution, Timestamp};
+use mail::{Envelope, ForwardPath, OriginalRecipient, Recipient, Resolution, Timestamp};
 use protocol::{Directory, Error, ErrorKind};
 use queue::NewDelivery;
 
 use crate::route::Routes;
+use crate::times::{Times, Window};
 
 /// Questions to the directory under way at once for one message.
 const QUESTIONS: usize = 16;
@@ -22,25 +22,21 @@ pub struct Recipients {
     pub directory: Arc<dyn Directory>,
     /// What configuration says.
     pub routes: Arc<Routes>,
-    /// How long a delivery is tried.
-    pub expire: Duration,
-    /// After how long its sender hears of a delay.
-    pub delay_notice: Duration,
+    /// How long deliveries are tried.
+    pub times: Times,
     /// Deliveries that one message may make.
     pub expansion: usize,
 }
 
 impl Recipients {
-    /// The deliveries of a message accepted at this time, without repetitions.
+    /// The deliveries of an envelope accepted at this time, without repetitions.
     ///
     /// # Errors
     /// When the directory cannot be asked, or aliases expand beyond the limit.
-    pub async fn deliveries(
-        &self,
-        recipients: &[Recipient],
-        at: Timestamp,
-    ) -> Result<Vec<NewDelivery>, Error> {
-        let routed: Vec<Vec<(Recipient, bool)>> = stream::iter(recipients.to_vec())
+    pub async fn deliveries(&self, envelope: &Envelope, at: Timestamp) -> Result<Vec<NewDelivery>, Error> {
+        let Window { held_until, expires_at, delay_notice_at } = self.times.window(envelope, at);
+        let recipients = &envelope.recipients;
+        let routed: Vec<Vec<(Recipient, bool)>> = stream::iter(recipients.clone())
             .map(|r| self.expand(r))
             .buffered(QUESTIONS)
             .try_collect()
@@ -59,8 +55,9 @@ impl Recipients {
             deliveries.push(NewDelivery {
                 destination: self.routes.next_hop(&recipient.forward_path, is_ours).key(),
                 recipient,
-                expires_at: at + self.expire,
-                delay_notice_at: Some(at + self.delay_notice),
+                held_until,
+                expires_at,
+                delay_notice_at: Some(delay_notice_at),
             });
         }
         Ok(deliveries)

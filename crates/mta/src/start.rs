@@ -30,6 +30,7 @@ use crate::recipients::Recipients;
 use crate::report::Schedule;
 use crate::route::Routes;
 use crate::scheduler::{Limits, Scheduler};
+use crate::times::Times;
 
 /// The other agents that the mta calls.
 #[derive(Clone)]
@@ -66,8 +67,10 @@ impl Mta {
                 settings.smart_host.as_ref(),
                 config.service.sandbox,
             )),
-            expire: settings.retry.expire.get(),
-            delay_notice: settings.retry.delay_notice.get(),
+            times: Times {
+                expire: settings.retry.expire.get(),
+                delay_notice: settings.retry.delay_notice.get(),
+            },
             expansion: settings.intake.expansion,
         };
         let dispatcher = Arc::new(Dispatcher::new(

@@ -57,6 +57,7 @@ mod tests {
     fn row(lane: u8, at: i64) -> Delivery {
         let path: mail::ForwardPath = "<a@b.example>".parse().unwrap();
         Delivery {
+            priority: mail::Priority::NORMAL,
             key: RecipientKey { id: QueueId { shard: 0, lane, number: 1 }, number: 0 },
             recipient: path.into(),
             destination: "d".into(),

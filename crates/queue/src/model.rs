@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mail::{Content, Envelope, ForwardPath, Outcome, QueueId, Recipient, Timestamp, TraceContext};
+use mail::{Content, Envelope, ForwardPath, Outcome, Priority, QueueId, Recipient, Timestamp, TraceContext};
 
 /// The clock that the queue asks; a test brings its own.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -31,6 +31,8 @@ pub struct NewDelivery {
     pub recipient: Recipient,
     /// The key by which retries are loaded together: a next hop, whatever the mta calls it.
     pub destination: Arc<str>,
+    /// Not to be tried before this time (RFC 4865).
+    pub held_until: Option<Timestamp>,
     /// When it is given up.
     pub expires_at: Timestamp,
     /// When the sender hears of a delay, if it still waits then.
@@ -55,6 +57,8 @@ pub struct Delivery {
     pub recipient: Recipient,
     /// Its next hop.
     pub destination: Arc<str>,
+    /// Its message's priority (RFC 6710).
+    pub priority: Priority,
     /// Attempts that have ended.
     pub attempts: u16,
     /// When it is due; none before the end of its first attempt.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mail::{Action, Content, Notify, Outcome, QueueId, Recipient, Timestamp, TraceContext};
+use mail::{Action, Content, Notify, Outcome, Priority, QueueId, Recipient, Timestamp, TraceContext};
 
 use crate::fault::Fault;
 use crate::model::{Delivery, LaneGrant, MailTransaction, RecipientKey, Report};
@@ -18,6 +18,7 @@ pub(crate) struct PreparedMessage {
     pub(crate) accepted_at: i64,
     pub(crate) reverse_path: String,
     pub(crate) account: Option<String>,
+    pub(crate) tick: Option<String>,
     pub(crate) envelope: Vec<u8>,
     pub(crate) trace: TraceContext,
     pub(crate) content: Content,
@@ -35,6 +36,8 @@ pub(crate) struct PreparedDelivery {
     pub(crate) forward_path: String,
     pub(crate) notify: i16,
     pub(crate) original: Option<String>,
+    pub(crate) priority: i16,
+    pub(crate) held_until: Option<i64>,
     pub(crate) expires_at: i64,
     pub(crate) delay_notice_at: Option<i64>,
 }
@@ -60,6 +63,8 @@ impl PreparedMessage {
                     forward_path: storable(delivery.recipient.forward_path.to_string()),
                     notify: notify_to_bits(delivery.recipient.notify),
                     original: delivery.recipient.original.map(|original| storable(original.to_string())),
+                    priority: envelope.priority.get().into(),
+                    held_until: delivery.held_until.map(Timestamp::as_millis),
                     expires_at: delivery.expires_at.as_millis(),
                     delay_notice_at: delivery.delay_notice_at.map(Timestamp::as_millis),
                 })
@@ -71,6 +76,7 @@ impl PreparedMessage {
             accepted_at: accepted_at.as_millis(),
             reverse_path: storable(envelope.reverse_path.to_string()),
             account: envelope.origin.account.as_ref().map(|account| storable(account.to_string())),
+            tick: envelope.origin.tick.clone().map(storable),
             envelope: serde_json::to_vec(&envelope).map_err(|error| Fault::Data(error.to_string().into()))?,
             trace: TraceContext {
                 traceparent: storable(trace.traceparent),
@@ -168,6 +174,7 @@ pub(crate) struct DeliveryRow {
     pub(crate) notify: i16,
     pub(crate) forward_path: String,
     pub(crate) original: Option<String>,
+    pub(crate) priority: i16,
 }
 
 impl TryFrom<DeliveryRow> for Delivery {
@@ -191,6 +198,7 @@ impl TryFrom<DeliveryRow> for Delivery {
                 }),
             },
             destination: row.destination.into(),
+            priority: i8::try_from(row.priority).ok().and_then(Priority::new).unwrap_or_default(),
             attempts: u16::try_from(row.attempts).map_err(Fault::corrupt)?,
             next_attempt_at: row.next_attempt_at.map(Timestamp::from_millis),
             expires_at: Timestamp::from_millis(row.expires_at),

@@ -115,6 +115,7 @@ pub(crate) struct MessageRow {
     pub(crate) reverse_path: String,
     pub(crate) account: Option<String>,
     pub(crate) traceparent: String,
+    pub(crate) tick: Option<String>,
 }
 
 impl MessageRow {
@@ -127,6 +128,7 @@ impl MessageRow {
             size: u64::try_from(self.octets).map_err(Fault::corrupt)?,
             accepted_at: Timestamp::from_millis(self.accepted_at),
             trace_id: trace.trace_id().map(str::to_owned),
+            tick: self.tick,
             pending,
             timeline,
         })
@@ -193,13 +195,13 @@ impl HistoryRow {
     }
 }
 
-/// The columns `lane_id, queue_id, accepted_at, octets, reverse_path, account, traceparent`.
-pub(crate) type MessageColumns<L> = (L, i64, i64, i64, String, Option<String>, String);
+/// The columns `lane_id, queue_id, accepted_at, octets, reverse_path, account, traceparent, tick`.
+pub(crate) type MessageColumns<L> = (L, i64, i64, i64, String, Option<String>, String, Option<String>);
 
 pub(crate) fn message_row<L: TryInto<u8>>(columns: MessageColumns<L>) -> Result<MessageRow, Fault> {
-    let (lane, number, accepted_at, octets, reverse_path, account, traceparent) = columns;
+    let (lane, number, accepted_at, octets, reverse_path, account, traceparent, tick) = columns;
     let lane = crate::prepare::lane_number(lane)?;
-    Ok(MessageRow { lane, number, accepted_at, octets, reverse_path, account, traceparent })
+    Ok(MessageRow { lane, number, accepted_at, octets, reverse_path, account, traceparent, tick })
 }
 
 /// The columns `lane_id, queue_id, rcpt_no, forward_path, destination, state, attempts, next_attempt_at, expires_at,
@@ -235,7 +237,7 @@ pub(crate) fn pending_row<L: TryInto<u8>>(columns: PendingColumns<L>) -> Result<
 }
 
 /// The columns `at, rcpt_no, attempt, action, forward_path, status, remote, accepted_at, octets, reverse_path, account,
-/// traceparent`.
+/// traceparent, tick`.
 pub(crate) type HistoryColumns = (
     i64,
     i32,
@@ -246,6 +248,7 @@ pub(crate) type HistoryColumns = (
     Option<String>,
     Option<i64>,
     Option<i64>,
+    Option<String>,
     Option<String>,
     Option<String>,
     Option<String>,
@@ -265,6 +268,7 @@ pub(crate) fn history_row(key: (u8, i64), columns: HistoryColumns) -> HistoryRow
         path,
         account,
         trace,
+        tick,
     ) = columns;
     let message = match (accepted_at, octets, path) {
         (Some(accepted_at), Some(octets), Some(reverse_path)) => Some(MessageRow {
@@ -275,6 +279,7 @@ pub(crate) fn history_row(key: (u8, i64), columns: HistoryColumns) -> HistoryRow
             reverse_path,
             account,
             traceparent: trace.unwrap_or_default(),
+            tick,
         }),
         _ => None,
     };
@@ -307,6 +312,7 @@ mod tests {
             reverse_path: "<>".to_owned(),
             account,
             traceparent,
+            tick: None,
         }
     }
 

@@ -15,7 +15,7 @@ use smtp::client::{self, Connection};
 
 use crate::config;
 use crate::memory::Loaded;
-use crate::report::Attempted;
+use crate::report::{Attempted, PassedOn};
 use crate::route::NextHop;
 use crate::scheduler::Verdict;
 use failure::{Failure, Stage};
@@ -73,7 +73,7 @@ impl Outbound {
     ) -> (Vec<Attempted>, Verdict) {
         let all = |status: Status, remote: Option<String>| {
             let outcome = Outcome::refused(status);
-            let one = Attempted { outcome, remote, passed_on: false };
+            let one = Attempted { outcome, remote, passed_on: PassedOn::default() };
             vec![one; deliveries.len()]
         };
         let candidates = match self.candidates(hop).await {
@@ -174,7 +174,7 @@ impl Outbound {
             Ok(statuses) => statuses,
             Err(error) => return Err(Failure::in_transaction(&error, Some(open.remote.clone()))),
         };
-        let passed_on = open.connection.capabilities().dsn;
+        let passed_on = PassedOn { dsn: open.connection.capabilities().dsn, deliver_by: false };
         let attempted = statuses
             .into_iter()
             .map(|status| {

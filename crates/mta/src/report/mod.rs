@@ -5,11 +5,12 @@ pub mod notice;
 
 use std::time::Duration;
 
-use mail::{Outcome, Recipient, Status, Timestamp};
+use mail::{Envelope, Outcome, Status, Timestamp};
 use queue::{Delivery, Retry};
 use rand::RngExt;
 
 use crate::config;
+use crate::times;
 
 /// What an attempt came to for one recipient.
 #[derive(Debug, Clone)]
@@ -18,15 +19,24 @@ pub struct Attempted {
     pub outcome: Outcome,
     /// The server that said so: name, address and TLS version.
     pub remote: Option<String>,
-    /// The server knows DSN and was told what the sender wants to hear.
-    pub passed_on: bool,
+    /// What the server was told of the sender's wishes.
+    pub passed_on: PassedOn,
+}
+
+/// Which wishes of the sender the next server knows and cares for from here on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PassedOn {
+    /// What the sender wants to hear (RFC 3461).
+    pub dsn: bool,
+    /// The time to deliver by (RFC 2852).
+    pub deliver_by: bool,
 }
 
 impl Attempted {
     /// An outcome that no server had a part in.
     #[must_use]
     pub fn here(outcome: Outcome) -> Self {
-        Self { outcome, remote: None, passed_on: false }
+        Self { outcome, remote: None, passed_on: PassedOn::default() }
     }
 }
 
@@ -60,13 +70,7 @@ impl Schedule {
 
     /// Rules on an outcome: final outcomes stay, delays get their next attempt, the last one at the time of expiry.
     #[must_use]
-    pub fn rule(
-        &self,
-        delivery: &Delivery,
-        recipient: &Recipient,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Ruling {
+    pub fn rule(&self, delivery: &Delivery, envelope: &Envelope, outcome: Outcome, now: Timestamp) -> Ruling {
         let Outcome::Delayed(status) = outcome else {
             return Ruling { outcome, retry: None, delay_notice: false };
         };
@@ -77,13 +81,16 @@ impl Schedule {
                 delay_notice: false,
             };
         }
-        let next_attempt_at = (now + self.delay(delivery.attempts)).min(delivery.expires_at);
+        let mut next_attempt_at = (now + self.delay(delivery.attempts)).min(delivery.expires_at);
         let due = delivery.delay_notice_at.is_some_and(|at| at <= now);
         let delay_notice_at = delivery.delay_notice_at.filter(|_| !due);
+        if let Some(at) = delay_notice_at.filter(|_| times::wants_notice_at_deadline(envelope)) {
+            next_attempt_at = next_attempt_at.min(at);
+        }
         Ruling {
             outcome: Outcome::Delayed(status),
             retry: Some(Retry { next_attempt_at, delay_notice_at }),
-            delay_notice: due && recipient.notify.delay,
+            delay_notice: due && times::hears_of_delay(envelope, &delivery.recipient),
         }
     }
 
@@ -114,10 +121,16 @@ pub fn time_is_up(last: &Status) -> Status {
     Status::new(554, (5, 4, 7), format!("delivery time is up; the last attempt: {last}"))
 }
 
+/// The sender wanted it back rather than late (RFC 2852).
+#[must_use]
+pub fn too_late() -> Status {
+    Status::new(554, (5, 4, 7), "the message could not be delivered within the time that its sender gave")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::{ForwardPath, QueueId};
+    use mail::{DeliverBy, DeliverByMode, ForwardPath, Origin, QueueId, Recipient, ReversePath};
     use queue::RecipientKey;
 
     fn at(seconds: i64) -> Timestamp {
@@ -129,6 +142,7 @@ mod tests {
             key: RecipientKey { id: QueueId { shard: 0, lane: 0, number: 1 }, number: 0 },
             recipient: Recipient::from("<a@b.test>".parse::<ForwardPath>().unwrap()),
             destination: "b.test".into(),
+            priority: mail::Priority::NORMAL,
             attempts,
             next_attempt_at: None,
             expires_at: at(expires),
@@ -137,10 +151,14 @@ mod tests {
     }
 
     fn rule(delivery: &Delivery, now: i64) -> Ruling {
+        rule_for(&Envelope::new(ReversePath::Null, Origin::default()), delivery, now)
+    }
+
+    fn rule_for(envelope: &Envelope, delivery: &Delivery, now: i64) -> Ruling {
         let schedule =
             Schedule { delays: vec![Duration::from_secs(2), Duration::from_secs(60)], jitter: 0.0 };
         let delayed = Outcome::Delayed(Status::new(451, (4, 0, 0), "busy"));
-        schedule.rule(delivery, &delivery.recipient, delayed, at(now))
+        schedule.rule(delivery, envelope, delayed, at(now))
     }
 
     #[test]
@@ -151,6 +169,22 @@ mod tests {
         let ruling = rule(&delivery(9, 1000, None), 1000);
         assert_eq!(ruling.outcome.status().enhanced.to_string(), "5.4.7");
         assert!(ruling.outcome.status().text.contains("busy") && ruling.retry.is_none());
+    }
+
+    #[test]
+    fn the_end_of_the_time_to_deliver_by_is_told_when_it_comes() {
+        let deliver_by = DeliverBy { seconds: 30, mode: DeliverByMode::Notify, trace: false };
+        let envelope =
+            Envelope { deliver_by: Some(deliver_by), ..Envelope::new(ReversePath::Null, Origin::default()) };
+        let ruling = rule_for(&envelope, &delivery(3, 1000, Some(30)), 20);
+        assert_eq!(
+            ruling.retry.unwrap().next_attempt_at,
+            at(30),
+            "an attempt then, and the notice behind it"
+        );
+        let ruling = rule_for(&envelope, &delivery(4, 1000, Some(30)), 30);
+        assert!(ruling.delay_notice);
+        assert_eq!(ruling.retry.unwrap().next_attempt_at, at(90));
     }
 
     #[test]

@@ -6,9 +6,13 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use mail::header;
 use mail::{
-    Action, BodyType, Content, Domain, Outcome, QueueId, Recipient, Ret, ReversePath, Status, Timestamp,
+    Action, BodyType, Content, DeliverByMode, Domain, Envelope, Outcome, QueueId, Recipient, Ret, Status,
+    Timestamp,
 };
 use queue::Message;
+
+use super::PassedOn;
+use crate::times;
 
 /// What a notice tells of one recipient.
 #[derive(Debug)]
@@ -31,22 +35,27 @@ pub struct Notice<'a> {
 
 /// Whether the sender wants to hear of this outcome. A null reverse-path never does (RFC 5321 4.5.5).
 #[must_use]
-pub fn is_wanted(
-    reverse_path: &ReversePath,
-    recipient: &Recipient,
-    outcome: &Outcome,
-    passed_on: bool,
-) -> bool {
-    if reverse_path.is_null() {
+pub fn is_wanted(envelope: &Envelope, recipient: &Recipient, outcome: &Outcome, passed_on: PassedOn) -> bool {
+    if envelope.reverse_path.is_null() {
         return false;
     }
     match outcome.action() {
         Action::Failed => recipient.notify.failure,
-        Action::Delayed => recipient.notify.delay,
+        Action::Delayed => times::hears_of_delay(envelope, recipient),
         Action::Delivered | Action::Expanded => recipient.notify.success,
         // Where the next server knows DSN, it tells (RFC 3461 5.2.2).
-        Action::Relayed => recipient.notify.success && !passed_on,
+        Action::Relayed => {
+            (recipient.notify.success && !passed_on.dsn)
+                || (is_relaying_told(envelope, passed_on) && !times::is_never(recipient))
+        }
     }
+}
+
+/// Whether BY asks to tell of a relaying: each with T; the last that knows of the time with N (RFC 2852 4).
+fn is_relaying_told(envelope: &Envelope, passed_on: PassedOn) -> bool {
+    envelope
+        .deliver_by
+        .is_some_and(|by| by.trace || (by.mode == DeliverByMode::Notify && !passed_on.deliver_by))
 }
 
 impl Notice<'_> {
@@ -158,6 +167,7 @@ impl Notice<'_> {
         self.outcome.action() == Action::Failed
             && self.message.envelope.body != BodyType::BinaryMime
             && self.message.envelope.ret != Some(Ret::Headers)
+            && !self.message.envelope.require_tls
             && self.content.len() <= self.returned_size
     }
 
@@ -195,7 +205,7 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::{Envelope, ForwardPath, Notify, Origin, TraceContext};
+    use mail::{DeliverBy, ForwardPath, Notify, Origin, TraceContext};
 
     fn message(sender: &str) -> Message {
         Message {
@@ -262,18 +272,40 @@ mod tests {
     #[test]
     fn the_sender_hears_only_what_it_asked_for_and_nobody_behind_a_null_reverse_path() {
         let status = || Status::new(250, (2, 0, 0), "ok");
-        let sender: ReversePath = "<a@b.test>".parse().unwrap();
+        let sender = message("<a@b.test>").envelope;
+        let none = PassedOn::default();
+        let dsn = PassedOn { dsn: true, ..none };
         let plain = recipient();
-        assert!(is_wanted(&sender, &plain, &Outcome::Failed(status()), false));
-        assert!(is_wanted(&sender, &plain, &Outcome::Delayed(status()), false));
-        assert!(!is_wanted(&sender, &plain, &Outcome::Relayed(status()), false));
-        assert!(!is_wanted(&ReversePath::Null, &plain, &Outcome::Failed(status()), false));
+        assert!(is_wanted(&sender, &plain, &Outcome::Failed(status()), none));
+        assert!(is_wanted(&sender, &plain, &Outcome::Delayed(status()), none));
+        assert!(!is_wanted(&sender, &plain, &Outcome::Relayed(status()), none));
+        assert!(!is_wanted(&message("<>").envelope, &plain, &Outcome::Failed(status()), none));
         let never = Recipient { notify: Notify::NEVER, ..recipient() };
-        assert!(!is_wanted(&sender, &never, &Outcome::Failed(status()), false));
+        assert!(!is_wanted(&sender, &never, &Outcome::Failed(status()), none));
         let success = Notify { success: true, failure: false, delay: false, explicit: true };
         let asked = Recipient { notify: success, ..recipient() };
-        assert!(is_wanted(&sender, &asked, &Outcome::Relayed(status()), false));
-        assert!(!is_wanted(&sender, &asked, &Outcome::Relayed(status()), true));
-        assert!(is_wanted(&sender, &asked, &Outcome::Delivered(status()), false));
+        assert!(is_wanted(&sender, &asked, &Outcome::Relayed(status()), none));
+        assert!(!is_wanted(&sender, &asked, &Outcome::Relayed(status()), dsn));
+        assert!(is_wanted(&sender, &asked, &Outcome::Delivered(status()), none));
+    }
+
+    #[test]
+    fn whoever_gave_a_time_hears_of_relaying_as_asked() {
+        let relayed = Outcome::Relayed(Status::new(250, (2, 0, 0), "ok"));
+        let knows = PassedOn { dsn: true, deliver_by: true };
+        let knows_not = PassedOn { dsn: true, deliver_by: false };
+        let never = Recipient { notify: Notify::NEVER, ..recipient() };
+        for (mode, trace, told_if_known, told_if_not) in [
+            (DeliverByMode::Notify, false, false, true),
+            (DeliverByMode::Notify, true, true, true),
+            (DeliverByMode::Return, true, true, true),
+            (DeliverByMode::Return, false, false, false),
+        ] {
+            let mut envelope = message("<a@b.test>").envelope;
+            envelope.deliver_by = Some(DeliverBy { seconds: 100, mode, trace });
+            assert_eq!(is_wanted(&envelope, &recipient(), &relayed, knows), told_if_known);
+            assert_eq!(is_wanted(&envelope, &recipient(), &relayed, knows_not), told_if_not);
+            assert!(!is_wanted(&envelope, &never, &relayed, knows_not));
+        }
     }
 }

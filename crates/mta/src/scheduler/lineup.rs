@@ -1,11 +1,10 @@
 //! One destination as the scheduler sees it: the jobs that wait, how many may run at once, and whether anybody answers there.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use mail::Timestamp;
 
-use super::Job;
+use super::ready::Ready;
 
 /// Attempts at once to a destination that has not answered yet.
 const FIRST_WINDOW: f64 = 5.0;
@@ -13,7 +12,7 @@ const FIRST_WINDOW: f64 = 5.0;
 #[derive(Debug)]
 pub(super) struct Lineup {
     /// Jobs that wait for their turn.
-    pub(super) ready: VecDeque<Job>,
+    pub(super) ready: Ready,
     /// Attempts under way.
     pub(super) under_way: usize,
     /// Their recipients; counted down only when none is under way, so never too low.
@@ -36,7 +35,7 @@ pub(super) struct Lineup {
 impl Default for Lineup {
     fn default() -> Self {
         Self {
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             under_way: 0,
             recipients_under_way: 0,
             listed: false,

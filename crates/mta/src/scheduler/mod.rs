@@ -5,6 +5,7 @@
 //! stay untouched, and at the end of the suspension one of them probes it.
 
 mod lineup;
+mod ready;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -94,12 +95,17 @@ impl Scheduler {
         }
     }
 
-    /// Lines a job up. Gives back what there is no room for; the caller parks it in the queue and
-    /// then says so by [`Self::stored`].
+    /// Lines a job up. Gives back what there is no room for: the job itself, or one of lower priority in its place; the caller
+    /// parks it in the queue and then says so by [`Self::stored`].
     pub fn offer(&mut self, job: Job, now: Timestamp) -> Option<Job> {
         let lineup = self.lineups.entry(Arc::clone(&job.destination)).or_default();
+        let mut displaced = None;
         if lineup.ready.len() >= self.limits.ready {
-            return Some(job);
+            let Some(lower) = lineup.ready.displace(&job) else { return Some(job) };
+            for delivery in &lower.deliveries {
+                self.held.remove(&delivery.key);
+            }
+            displaced = Some(lower);
         }
         let destination = Arc::clone(&job.destination);
         let Job { id, deliveries, message, .. } = job;
@@ -107,7 +113,7 @@ impl Scheduler {
         let mut fresh = deliveries.into_iter().filter(|d| self.held.insert(d.key)).peekable();
         while fresh.peek().is_some() {
             let deliveries: Vec<_> = fresh.by_ref().take(self.limits.recipients_per_transaction).collect();
-            lineup.ready.push_back(Job {
+            lineup.ready.push(Job {
                 id,
                 destination: Arc::clone(&destination),
                 deliveries,
@@ -115,7 +121,7 @@ impl Scheduler {
             });
         }
         self.enlist(&destination, now);
-        None
+        displaced
     }
 
     /// The next job to start, in turn between destinations; its permit is given back by [`Self::release`].
@@ -127,7 +133,7 @@ impl Scheduler {
             if !lineup.may_start(now) {
                 continue;
             }
-            let Some(job) = lineup.ready.pop_front() else {
+            let Some(job) = lineup.ready.pop() else {
                 self.enlist(&destination, now);
                 continue;
             };
@@ -255,13 +261,9 @@ impl Scheduler {
             if !lineup.ready.iter().any(|job| which(lineup, job)) {
                 continue;
             }
-            for job in std::mem::take(&mut lineup.ready) {
-                if which(lineup, &job) {
-                    out.push(job);
-                } else {
-                    lineup.ready.push_back(job);
-                }
-            }
+            let mut ready = std::mem::take(&mut lineup.ready);
+            out.extend(ready.take_out(|job| which(lineup, job)));
+            lineup.ready = ready;
             changed.push(Arc::clone(destination));
         }
         for destination in changed {

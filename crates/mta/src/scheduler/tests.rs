@@ -1,5 +1,5 @@
 use super::*;
-use mail::{ForwardPath, Recipient};
+use mail::{ForwardPath, Priority, Recipient};
 
 fn limits() -> Limits {
     Limits {
@@ -19,6 +19,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn delivery(number: u64, recipient: u16, destination: &str) -> Delivery {
     Delivery {
+        priority: Priority::NORMAL,
         key: RecipientKey { id: QueueId { shard: 0, lane: (number % 2) as u8, number }, number: recipient },
         recipient: Recipient::from("<a@b.test>".parse::<ForwardPath>().unwrap()),
         destination: destination.into(),
@@ -234,4 +235,40 @@ fn a_destination_without_work_is_forgotten() {
     idle.settle(started.deliveries.iter().map(|d| &d.key));
     assert!(idle.loads(at(10)).is_empty());
     assert!(idle.lineups.is_empty() && idle.alarms.is_empty() && idle.held.is_empty());
+}
+
+fn of_priority(priority: i8, job: Job) -> Job {
+    let deliveries = job.deliveries.into_iter();
+    let deliveries =
+        deliveries.map(|d| Delivery { priority: Priority::new(priority).unwrap(), ..d }).collect();
+    Job { deliveries, ..job }
+}
+
+#[test]
+fn higher_priority_goes_first_and_nobody_waits_for_ever() {
+    let mut scheduler = Scheduler::new(Limits { ready: 100, ..limits() });
+    for number in 0..10 {
+        let priority = if number < 2 { -4 } else { 4 };
+        assert!(scheduler.offer(of_priority(priority, job(number, 1, "a")), at(0)).is_none());
+    }
+    let mut order = Vec::new();
+    while let Some(job) = scheduler.next(at(0)) {
+        order.push(job.id.number);
+        scheduler.release(&job.destination, Verdict::Answered, at(0));
+    }
+    assert_eq!(order, [2, 3, 4, 0, 5, 6, 7, 1, 8, 9], "each fourth turn is the oldest one's");
+}
+
+#[test]
+fn a_full_lineup_makes_room_for_a_higher_priority() {
+    let mut scheduler = Scheduler::new(limits());
+    for number in 0..4 {
+        assert!(scheduler.offer(job(number, 1, "a"), at(0)).is_none());
+    }
+    let displaced = scheduler.offer(of_priority(5, job(9, 1, "a")), at(0)).unwrap();
+    assert_eq!(displaced.id.number, 3, "the youngest of the lowest");
+    assert_eq!(scheduler.offer(of_priority(-1, job(10, 1, "a")), at(0)).unwrap().id.number, 10);
+    assert_eq!(scheduler.next(at(0)).unwrap().id.number, 9);
+    scheduler.stored(&displaced.destination, at(0), at(0));
+    assert!(scheduler.offer(displaced, at(0)).is_none(), "it is held no more");
 }

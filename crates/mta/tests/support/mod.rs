@@ -23,6 +23,7 @@ use mta::recipients::Recipients;
 use mta::report::Schedule;
 use mta::route::Routes;
 use mta::scheduler::{Limits, Scheduler};
+use mta::times::Times;
 use protocol::{Authentication, Delivery, DeliveryRequest, Directory, Error, ErrorKind, Relay, Submission};
 use queue::{Depth, Queue};
 use service::clock::{Clock, SystemClock};
@@ -98,8 +99,7 @@ impl World {
         let recipients = Recipients {
             directory,
             routes: Arc::new(Routes::new(&setup.routes, None, false)),
-            expire: Duration::from_hours(24),
-            delay_notice: Duration::from_hours(4),
+            times: Times { expire: Duration::from_hours(24), delay_notice: Duration::from_hours(4) },
             expansion: 100,
         };
         let dispatcher = Arc::new(Dispatcher::new(

@@ -39,6 +39,7 @@ impl From<&MessageView> for wire::MessageView {
             size: view.size,
             accepted_at: view.accepted_at.as_millis(),
             trace_id: view.trace_id.clone(),
+            tick: view.tick.clone(),
             pending: view.pending.iter().map(Into::into).collect(),
             timeline: view.timeline.iter().map(Into::into).collect(),
         }
@@ -55,6 +56,7 @@ impl TryFrom<wire::MessageView> for MessageView {
             size: view.size,
             accepted_at: Timestamp::from_millis(view.accepted_at),
             trace_id: view.trace_id,
+            tick: view.tick,
             pending: view.pending.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             timeline: view.timeline.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         })

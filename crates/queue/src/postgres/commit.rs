@@ -342,5 +342,8 @@ fn accept_arguments(messages: &[&PreparedMessage]) -> Result<PgArguments, BoxDyn
     arguments.add(rows().map(|(_, delivery)| delivery.destination.as_ref()).bind_iter())?;
     arguments.add(rows().map(|(_, delivery)| delivery.forward_path.as_str()).bind_iter())?;
     arguments.add(rows().map(|(_, delivery)| delivery.original.as_deref()).bind_iter())?;
+    arguments.add(rows().map(|(_, delivery)| delivery.held_until).bind_iter())?;
+    arguments.add(rows().map(|(_, delivery)| delivery.priority).bind_iter())?;
+    arguments.add(messages.iter().map(|message| message.tick.as_deref()).bind_iter())?;
     Ok(arguments)
 }

@@ -31,6 +31,7 @@ pub(super) fn delivery(row: &PgRow) -> Result<Delivery, Fault> {
                 notify: row.try_get(8)?,
                 forward_path: row.try_get(9)?,
                 original: row.try_get(10)?,
+                priority: row.try_get(11)?,
             },
         ))
     };

@@ -26,9 +26,14 @@ use crate::settings::Settings;
 use crate::store::{Committer, DuePage, Retention, Standing, Store, Taken};
 
 /// The schema that this program needs.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 3;
 /// Beside the tables of others that may live in the same database.
-const MIGRATIONS: &str = "queue_migration";
+const MIGRATION_TABLE: &str = "queue_migration";
+/// Each only adds, so that an older program goes on working beside a newer one.
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "queue", include_str!("../../migrations/postgres/0001_queue.sql")),
+    (3, "options", include_str!("../../migrations/postgres/0003_options.sql")),
+];
 
 /// Connections by what they are for, so that nothing keeps a heartbeat waiting.
 pub(crate) struct PostgresStore {
@@ -80,14 +85,11 @@ async fn check_schema(pool: &PgPool) -> Result<(), OpenError> {
 
 pub(crate) async fn migrate(url: &str) -> Result<(), OpenError> {
     let mut connection = options(url)?.connect().await?;
-    let mut migrator = Migrator::with_migrations(vec![Migration::new(
-        1,
-        "queue".into(),
-        MigrationType::Simple,
-        include_str!("../../migrations/postgres/0001_queue.sql").into_sql_str(),
-        false,
-    )]);
-    migrator.dangerous_set_table_name(MIGRATIONS);
+    let migrations = MIGRATIONS.into_iter().map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.dangerous_set_table_name(MIGRATION_TABLE);
     migrator.set_ignore_missing(true);
     migrator.run_direct(None, &mut connection, false).await?;
     connection.close().await?;

@@ -26,13 +26,13 @@ macro_rules! accept {
             own!(),
             ", m AS (
             INSERT INTO message (lane_id, queue_id, accepted_at, octets, parts, reverse_path, account, traceparent,
-                                 tracestate, envelope, content)
+                                 tracestate, envelope, content, tick)
             SELECT u.lane_id, u.queue_id, u.accepted_at, u.octets, u.parts, u.reverse_path, u.account, u.traceparent,
-                   u.tracestate, u.envelope, u.content
+                   u.tracestate, u.envelope, u.content, u.tick
             FROM unnest($3::int2[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int4[], $9::bool[],
-                        $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[])
+                        $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[], $31::text[])
                  AS u(lane_id, epoch, queue_id, accepted_at, octets, parts, spooled, reverse_path, account, traceparent,
-                      tracestate, envelope, content)
+                      tracestate, envelope, content, tick)
             JOIN own ON own.lane_id = u.lane_id AND own.epoch = u.epoch
             WHERE NOT u.spooled OR (
                 SELECT c.part_no FROM content_part c
@@ -46,13 +46,13 @@ macro_rules! accept {
             JOIN m ON m.lane_id = u.lane_id AND m.queue_id = u.queue_id
         ), q AS (
             INSERT INTO delivery (lane_id, queue_id, rcpt_no, notify, expires_at, delay_notice_at, destination,
-                                  forward_path, original)
+                                  forward_path, original, state, next_attempt_at, priority)
             SELECT u.lane_id, u.queue_id, u.rcpt_no, u.notify, u.expires_at, u.delay_notice_at, u.destination,
-                   u.forward_path, u.original
+                   u.forward_path, u.original, (u.held_until IS NOT NULL)::int::int2, u.held_until, u.priority
             FROM unnest($20::int2[], $21::int8[], $22::int4[], $23::int2[], $24::int8[], $25::int8[], $26::text[],
-                        $27::text[], $28::text[])
+                        $27::text[], $28::text[], $29::int8[], $30::int2[])
                  AS u(lane_id, queue_id, rcpt_no, notify, expires_at, delay_notice_at, destination, forward_path,
-                      original)
+                      original, held_until, priority)
             JOIN m ON m.lane_id = u.lane_id AND m.queue_id = u.queue_id
         )
         SELECT lane_id, queue_id, true AS inserted FROM m
@@ -101,9 +101,9 @@ pub(super) const FINISH: Statement = statement(
         RETURNING u.*
      ), h AS (
         INSERT INTO history (lane_id, queue_id, at, rcpt_no, attempt, action, forward_path, status, remote, accepted_at,
-                             octets, reverse_path, account, traceparent)
+                             octets, reverse_path, account, traceparent, tick)
         SELECT d.lane_id, d.queue_id, d.at, d.rcpt_no, d.attempt, d.action, d.forward_path, d.status, d.remote,
-               m.accepted_at, m.octets, m.reverse_path, m.account, m.traceparent
+               m.accepted_at, m.octets, m.reverse_path, m.account, m.traceparent, m.tick
         FROM d LEFT JOIN message m ON m.lane_id = d.lane_id AND m.queue_id = d.queue_id
      ), ended AS (
         SELECT d.lane_id, d.queue_id FROM d GROUP BY d.lane_id, d.queue_id
@@ -169,7 +169,7 @@ pub(super) const SPOOL: Statement = statement(
 macro_rules! delivery {
     () => {
         "SELECT q.lane_id, q.queue_id, q.rcpt_no, q.destination, q.attempts, q.next_attempt_at, q.expires_at,
-                q.delay_notice_at, q.notify, q.forward_path, q.original FROM delivery q "
+                q.delay_notice_at, q.notify, q.forward_path, q.original, q.priority FROM delivery q "
     };
 }
 

@@ -222,6 +222,8 @@ impl Group<'_> {
                         delivery.destination.as_ref(),
                         delivery.forward_path.as_str(),
                         delivery.original.as_deref(),
+                        delivery.held_until,
+                        delivery.priority,
                     )
                 })
             })
@@ -307,6 +309,7 @@ fn bind<'q>(query: Insert<'q>, message: &'q PreparedMessage) -> Insert<'q> {
         .bind(message.trace.tracestate.as_str())
         .bind(message.envelope.as_slice())
         .bind(inline(message))
+        .bind(message.tick.as_deref())
 }
 
 fn json<R: Serialize + ?Sized>(rows: &R) -> Result<String, Fault> {

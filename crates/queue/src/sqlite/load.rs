@@ -30,6 +30,7 @@ fn delivery(row: &SqliteRow) -> Result<Delivery, Fault> {
                 notify: row.try_get(8)?,
                 forward_path: row.try_get(9)?,
                 original: row.try_get(10)?,
+                priority: row.try_get(11)?,
             },
         ))
     };

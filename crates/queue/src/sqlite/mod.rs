@@ -36,8 +36,13 @@ use crate::settings::Settings;
 use crate::store::{Committer, DuePage, Retention, Standing, Store, Taken};
 
 /// The schema that this program needs.
-const SCHEMA: i64 = 1;
-const MIGRATIONS: &str = "queue_migration";
+const SCHEMA: i64 = 3;
+const MIGRATION_TABLE: &str = "queue_migration";
+/// Each only adds, so that an older program goes on working beside a newer one.
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "queue", include_str!("../../migrations/sqlite/0001_queue.sql")),
+    (3, "options", include_str!("../../migrations/sqlite/0003_options.sql")),
+];
 /// The only lane.
 const LANE: u8 = 0;
 const PAGE: u32 = 16 * 1024;
@@ -170,14 +175,11 @@ pub(crate) async fn migrate(path: &Path) -> Result<(), OpenError> {
     let options = options(path);
     let options = if is_empty { options.auto_vacuum(SqliteAutoVacuum::Incremental) } else { options };
     let mut connection = options.connect().await?;
-    let mut migrator = Migrator::with_migrations(vec![Migration::new(
-        1,
-        "queue".into(),
-        MigrationType::Simple,
-        include_str!("../../migrations/sqlite/0001_queue.sql").into_sql_str(),
-        false,
-    )]);
-    migrator.dangerous_set_table_name(MIGRATIONS);
+    let migrations = MIGRATIONS.into_iter().map(|(version, name, sql)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.dangerous_set_table_name(MIGRATION_TABLE);
     migrator.set_ignore_missing(true);
     migrator.run_direct(None, &mut connection, false).await?;
     connection.close().await?;

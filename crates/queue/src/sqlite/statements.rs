@@ -10,7 +10,7 @@ const fn statement(name: &'static str, sql: &'static str) -> Statement {
 /// The columns of a message as `bind` in `commit` gives them.
 macro_rules! row {
     () => {
-        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     };
 }
 
@@ -18,7 +18,7 @@ macro_rules! insert_message {
     ($($more:expr),*) => {
         concat!(
             "INSERT INTO message (lane_id, queue_id, accepted_at, octets, parts, reverse_path, account, traceparent,
-                                  tracestate, envelope, content)
+                                  tracestate, envelope, content, tick)
              VALUES ", row!(), $($more),*
         )
     };
@@ -53,8 +53,9 @@ pub(super) const ACCEPT_PART: Statement = statement(
 pub(super) const ACCEPT_RECIPIENTS: Statement = statement(
     "accept_recipients",
     "INSERT INTO delivery (lane_id, queue_id, rcpt_no, notify, expires_at, delay_notice_at, destination, forward_path,
-                           original)
-     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8
+                           original, state, next_attempt_at, priority)
+     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
+            value->>9 IS NOT NULL, value->>9, value->>10
      FROM json_each(?1)",
 );
 
@@ -77,9 +78,9 @@ pub(super) const FINISH: Statement = statement(
 pub(super) const FINISH_HISTORY: Statement = statement(
     "finish_history",
     "INSERT INTO history (lane_id, queue_id, rcpt_no, attempt, at, action, forward_path, status, remote, accepted_at,
-                          octets, reverse_path, account, traceparent)
+                          octets, reverse_path, account, traceparent, tick)
      SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
-            m.accepted_at, m.octets, m.reverse_path, m.account, m.traceparent
+            m.accepted_at, m.octets, m.reverse_path, m.account, m.traceparent, m.tick
      FROM json_each(?1) LEFT JOIN message m ON m.lane_id = value->>0 AND m.queue_id = value->>1",
 );
 
@@ -128,7 +129,7 @@ pub(super) const PARK: Statement = statement(
 macro_rules! delivery {
     () => {
         "SELECT lane_id, queue_id, rcpt_no, destination, attempts, next_attempt_at, expires_at, delay_notice_at, notify,
-                forward_path, original FROM delivery "
+                forward_path, original, priority FROM delivery "
     };
 }
 

@@ -15,7 +15,8 @@ use crate::views::{
 
 /// Newest first; ?1 and ?2 are sought in sender and recipients, ?3 and ?4 are the id to go on behind.
 const LIST: &str = "
-    SELECT m.lane_id, m.queue_id, m.accepted_at, m.octets, m.reverse_path, m.account, m.traceparent FROM message m
+    SELECT m.lane_id, m.queue_id, m.accepted_at, m.octets, m.reverse_path, m.account, m.traceparent, m.tick
+    FROM message m
     WHERE NOT m.void
       AND (?1 = '' OR instr(lower(m.reverse_path), lower(?1)) > 0)
       AND (?2 = '' OR EXISTS (
@@ -31,12 +32,12 @@ const PENDING: &str = "
     ORDER BY q.lane_id, q.queue_id, q.rcpt_no";
 
 const MESSAGE: &str = "
-    SELECT lane_id, queue_id, accepted_at, octets, reverse_path, account, traceparent FROM message
+    SELECT lane_id, queue_id, accepted_at, octets, reverse_path, account, traceparent, tick FROM message
     WHERE lane_id = ?1 AND queue_id = ?2 AND NOT void";
 
 const HISTORY: &str = "
     SELECT at, rcpt_no, attempt, action, forward_path, status, remote, accepted_at, octets, reverse_path, account,
-           traceparent
+           traceparent, tick
     FROM history WHERE lane_id = ?1 AND queue_id = ?2 ORDER BY at, attempt, rcpt_no";
 
 pub(crate) struct SqliteViews {

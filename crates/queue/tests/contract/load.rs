@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use mail::Priority;
 use queue::{Backlog, DueCursor, RecipientKey};
 
 use crate::support::{Database, Running, at, delayed, key, to};
@@ -13,6 +14,7 @@ crate::contracts![
     parked_recipients_become_due,
     a_recipient_that_cannot_be_read_keeps_no_other_from_being_found,
     old_history_and_orphans_go,
+    what_is_held_waits_until_its_time_and_keeps_its_priority,
 ];
 
 /// Messages with one recipient each, delayed until `minute(n)`.
@@ -57,6 +59,24 @@ async fn due_recipients_come_in_order_and_in_pages(database: Database) {
         assert_eq!(found.len(), expected.len(), "limit {limit}: each once");
         assert_eq!(found.iter().map(|delivery| delivery.key).collect::<BTreeSet<_>>(), expected);
     }
+    running.stop().await;
+}
+
+async fn what_is_held_waits_until_its_time_and_keeps_its_priority(database: Database) {
+    let running = database.run().await;
+    let mut message = running.message("later", &["<a@remote.test>"]);
+    message.deliveries[0].held_until = Some(at(60_000));
+    message.envelope.priority = Priority::new(4).unwrap();
+    let id = message.id;
+    running.queue.accept(message).await.unwrap();
+    assert!(running.fresh(id).await.is_empty(), "it is not to be tried yet");
+    running.stop().await;
+
+    let running = database.run().await;
+    assert!(running.queue.due("remote", at(59_999), 10, None).await.unwrap().is_empty());
+    let due = running.queue.due("remote", at(60_000), 10, None).await.unwrap();
+    assert_eq!(due.iter().map(|delivery| delivery.key.id).collect::<Vec<_>>(), [id]);
+    assert_eq!((due[0].attempts, due[0].priority.get()), (0, 4));
     running.stop().await;
 }
 

@@ -14,7 +14,10 @@ crate::contracts![
 
 async fn a_message_shows_where_it_is_and_what_happened(database: Database) {
     let running = database.run().await;
-    let id = running.accept("hello", &["<a@remote.test>", "<b@remote.test>"]).await;
+    let mut message = running.message("hello", &["<a@remote.test>", "<b@remote.test>"]);
+    message.envelope.origin.tick = Some("order-17".to_owned());
+    let id = message.id;
+    running.queue.accept(message).await.unwrap();
     running.queue.report(delayed(key(id, 0), 1, at(60_000))).await.unwrap();
     let views = Views::open(&database.url).await.unwrap();
     let view = views.show(id).await.unwrap().unwrap();
@@ -22,6 +25,7 @@ async fn a_message_shows_where_it_is_and_what_happened(database: Database) {
     assert_eq!(view.reverse_path.as_ref().unwrap().to_string(), "<sender@example.org>");
     assert_eq!(view.account.as_ref().unwrap().to_string(), "sender@example.org");
     assert_eq!(view.trace_id.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    assert_eq!(view.tick.as_deref(), Some("order-17"));
     assert_eq!(view.pending.len(), 2);
     let (deferred, fresh) = (&view.pending[0], &view.pending[1]);
     assert_eq!((deferred.state, deferred.attempts), (PendingState::Deferred, 1));
@@ -34,6 +38,7 @@ async fn a_message_shows_where_it_is_and_what_happened(database: Database) {
     running.queue.report(relayed(key(id, 1), 1)).await.unwrap();
     let view = views.show(id).await.unwrap().unwrap();
     assert!(view.pending.is_empty(), "it has ended");
+    assert_eq!(view.tick.as_deref(), Some("order-17"));
     assert_eq!((view.size, view.accepted_at, view.account.is_some()), (5, at(0), true));
     let actions: Vec<_> =
         view.timeline.iter().map(|entry| (entry.number, entry.attempt, entry.action)).collect();

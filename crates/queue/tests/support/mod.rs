@@ -201,6 +201,7 @@ pub(crate) fn message(id: QueueId, content: impl Into<Content>, recipients: &[&s
 
 pub(crate) fn to(destination: &str, path: &str) -> NewDelivery {
     NewDelivery {
+        held_until: None,
         recipient: recipient(path),
         destination: destination.into(),
         expires_at: at(1_000_000),

@@ -102,6 +102,7 @@ pub(crate) fn view() -> MessageView {
         size: 1 << 40,
         accepted_at: Timestamp::from_millis(1_795_455_845_123),
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
+        tick: Some("order-17".to_owned()),
         pending: vec![PendingView {
             number: 3,
             forward_path: forward_path.clone(),
