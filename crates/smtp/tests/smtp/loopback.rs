@@ -19,7 +19,7 @@ use super::agent::Rules;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     rules: Arc<Rules>,
     shutdown: CancellationToken,
@@ -27,7 +27,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(settings: Settings, tls: TlsMode) -> Self {
+    pub(crate) fn start(settings: Settings, tls: TlsMode) -> Self {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (rules, shutdown) = (Arc::new(Rules::default()), CancellationToken::new());
@@ -36,13 +36,13 @@ impl Server {
         Self { address, rules, shutdown, task }
     }
 
-    async fn stop(self) -> Vec<(Envelope, Bytes)> {
+    pub(crate) async fn stop(self) -> Vec<(Envelope, Bytes)> {
         self.shutdown.cancel();
         tokio::time::timeout(DEADLINE, self.task).await.expect("all sessions end").unwrap();
         std::mem::take(&mut self.rules.taken.lock().unwrap())
     }
 
-    async fn raw(&self) -> TcpStream {
+    pub(crate) async fn raw(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 }
@@ -73,14 +73,14 @@ fn client() -> ClientSettings {
 }
 
 /// Until the server closes.
-async fn read_all(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
     let mut said = String::new();
     tokio::time::timeout(DEADLINE, stream.read_to_string(&mut said)).await.expect("an end").unwrap();
     said
 }
 
 /// Until the server said this, to the end of its line.
-async fn read_until(stream: &mut TcpStream, what: &str) -> String {
+pub(crate) async fn read_until(stream: &mut TcpStream, what: &str) -> String {
     let mut said = Vec::new();
     let reading = async {
         while !(String::from_utf8_lossy(&said).contains(what) && said.ends_with(b"\r\n")) {

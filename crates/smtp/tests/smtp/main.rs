@@ -6,4 +6,5 @@
 mod agent;
 mod loopback;
 mod properties;
+mod smuggling;
 mod transcripts;
