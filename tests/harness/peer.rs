@@ -132,6 +132,8 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     commands: Mutex<Vec<String>>,
     sessions: Mutex<usize>,
+    /// What each session sent, octet for octet.
+    octets: Mutex<Vec<Vec<u8>>>,
     transcript: Transcript,
 }
 
@@ -170,6 +172,7 @@ impl Peer {
             received: Mutex::default(),
             commands: Mutex::default(),
             sessions: Mutex::default(),
+            octets: Mutex::default(),
             transcript: Transcript::new(format!("dialogue of the peer on {address}")),
         });
         let serving = tokio::spawn(serve(listener, Arc::clone(&shared)));
@@ -208,6 +211,12 @@ impl Peer {
         self.shared.commands.lock().unwrap().clone()
     }
 
+    /// All that came in, octet for octet, of each session in turn.
+    #[must_use]
+    pub fn octets(&self) -> Vec<Vec<u8>> {
+        self.shared.octets.lock().unwrap().clone()
+    }
+
     /// Connections so far.
     #[must_use]
     pub fn sessions(&self) -> usize {
@@ -222,6 +231,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let number = {
             let mut number = shared.sessions.lock().unwrap();
             *number += 1;
+            shared.octets.lock().unwrap().push(Vec::new());
             *number
         };
         let _ = stream.set_nodelay(true);
@@ -415,9 +425,9 @@ impl Session {
     }
 
     async fn more(&mut self) -> io::Result<()> {
-        match self.stream.read_buf(&mut self.buffer).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
+        let read = self.stream.read_buf(&mut self.buffer).await?;
+        let octets = &self.buffer[self.buffer.len() - read..];
+        self.shared.octets.lock().unwrap()[self.number - 1].extend_from_slice(octets);
+        if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 }

@@ -13,6 +13,7 @@ mod misconfiguration_stops_the_start;
 mod no_secret_is_told;
 mod no_stranger_relays;
 mod nothing_accepted_is_lost;
+mod nothing_smuggled_is_sent_on;
 mod one_trace_follows_a_message;
 mod several_mtas_share_one_queue;
 mod the_harness_does_what_it_says;
