@@ -1,6 +1,7 @@
 //! Points in time as the queue stores them and as header fields show them. Never asks what time it is.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize, Serializer, de};
@@ -40,6 +41,12 @@ impl Timestamp {
         self.date_time().format(format).unwrap_or_default()
     }
 
+    /// The same moment without its fraction of a second.
+    #[must_use]
+    pub const fn whole_seconds(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(1000))
+    }
+
     fn date_time(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -73,12 +80,24 @@ impl Serialize for Timestamp {
     }
 }
 
+/// A text that is no date-time of RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a date and time such as 2026-11-23T17:44:05Z")]
+pub struct TimestampError;
+
+/// RFC 3339, whatever the offset from UTC.
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
+        let millis = time.unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(millis).map(Self).map_err(|_| TimestampError)
+    }
+}
+
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(de::Error::custom)?;
-        let millis = time.unix_timestamp_nanos() / 1_000_000;
-        i64::try_from(millis).map(Self).map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -93,5 +112,8 @@ mod tests {
         assert_eq!(time.to_string(), "2026-11-23T17:44:05.123Z");
         assert_eq!((time + Duration::from_secs(1)).since(time), Duration::from_secs(1));
         assert_eq!(time.since(time + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(time.whole_seconds().to_string(), "2026-11-23T17:44:05Z");
+        assert_eq!("2026-11-23T19:44:05.123+02:00".parse(), Ok(time));
+        assert_eq!("2026-11-23T19:44:05".parse::<Timestamp>(), Err(TimestampError));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use mail::Priority;
 use protocol::client;
 use serde::{Deserialize, Serialize};
 use service::config::{ByteSize, ConfigError, Duration, Service, Telemetry, Tls};
@@ -158,6 +159,12 @@ pub struct Limits {
     pub errors: u32,
     /// Failed authentications in one session before it is closed.
     pub auth_failures: u32,
+    /// The least time that BY (RFC 2852) may give with by-mode R.
+    pub deliver_by: Duration,
+    /// The longest that HOLDFOR and HOLDUNTIL (RFC 4865) hold a message; zero holds none.
+    pub hold: Duration,
+    /// The highest MT-PRIORITY (RFC 6710) that a client may ask for, from -9 to 9.
+    pub priority: i8,
 }
 
 impl Default for Limits {
@@ -171,6 +178,9 @@ impl Default for Limits {
             idle: Duration::from_secs(300),
             errors: 20,
             auth_failures: 5,
+            deliver_by: Duration::from_secs(60),
+            hold: Duration::from_secs(30 * 86_400),
+            priority: 0,
         }
     }
 }
@@ -188,6 +198,9 @@ impl Limits {
             if is_zero {
                 return Err(ConfigError::invalid(key, "zero would refuse everything; write more"));
             }
+        }
+        if Priority::new(self.priority).is_none() {
+            return Err(ConfigError::invalid("msa.limits.priority", "write a number from -9 to 9"));
         }
         if self.message_memory < self.message_size {
             let problem = "holds not even one message of msa.limits.message_size; write more";
@@ -240,6 +253,7 @@ mod tests {
             ("msa.mta=[]", "msa.mta: name the mta, as in msa.mta = \"https://mta:7025\""),
             ("msa.mda=[]", "msa.mda: name the mda"),
             ("msa.limits.recipients=0", "msa.limits.recipients: zero"),
+            ("msa.limits.priority=10", "msa.limits.priority: write a number from -9 to 9"),
             ("msa.limits.message_memory=1KiB", "msa.limits.message_memory: holds not even one"),
             ("msa.detail_separator=--", "one character"),
             ("msa.listen.submision=127.0.0.1:1", "did you mean \"submission\"?"),

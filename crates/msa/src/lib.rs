@@ -6,6 +6,7 @@ mod author;
 mod completion;
 mod config;
 mod metrics;
+mod policy;
 mod refusal;
 mod sender;
 mod submission;
@@ -17,6 +18,7 @@ use protocol::client::{DirectoryClient, Peers, RelayClient};
 use protocol::tls::Files;
 use protocol::{Directory, Relay};
 use service::Context;
+use service::clock::Clock;
 use service::config::{ConfigError, Tls};
 use smtp::server::{self, Budget, Timeouts, TlsMode};
 use smtp::tls::CertificateFiles;
@@ -56,7 +58,7 @@ pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow
     let certificate = certificate(&config.tls)?;
     let host = Domain::parse(&config.service.hostname())
         .map_err(|error| ConfigError::invalid("service.hostname", error.to_string()))?;
-    let settings = Arc::new(sessions(&config.msa, &host));
+    let settings = Arc::new(sessions(&config.msa, &host, &context.clock));
     let agent = Arc::new(Submissions {
         relay: others.relay,
         directory: others.directory,
@@ -123,7 +125,7 @@ fn connect(config: &Config) -> anyhow::Result<Others> {
 }
 
 /// AUTH is required, and offered over TLS alone (RFC 8314 3.3, RFC 4954 4).
-fn sessions(settings: &Settings, host: &Domain) -> server::Settings {
+fn sessions(settings: &Settings, host: &Domain, clock: &Arc<dyn Clock>) -> server::Settings {
     let limits = &settings.limits;
     let timeouts = Timeouts::default();
     server::Settings {
@@ -136,6 +138,7 @@ fn sessions(settings: &Settings, host: &Domain) -> server::Settings {
         authentication: true,
         require_authentication: true,
         require_tls: true,
+        policy: policy::of(settings, clock),
         timeouts: Timeouts {
             command: limits.idle.get(),
             data: limits.idle.get().min(timeouts.data),

@@ -231,6 +231,8 @@ pub struct Inbound {
     pub idle: Duration,
     /// Errors in one session before it is closed.
     pub errors: usize,
+    /// The least time that BY (RFC 2852) may give with by-mode R.
+    pub deliver_by: Duration,
 }
 
 impl Default for Inbound {
@@ -243,6 +245,7 @@ impl Default for Inbound {
             memory_wait: Duration::from_secs(30),
             idle: Duration::from_secs(300),
             errors: 20,
+            deliver_by: Duration::from_secs(60),
         }
     }
 }

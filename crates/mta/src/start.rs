@@ -11,6 +11,7 @@ use queue::{OpenError, Queue, Views};
 use service::config::{ConfigError, Tls};
 use service::exit::{Code, Stop};
 use service::{Context, net};
+use smtp::policy::Policy;
 use smtp::server::{self, Budget, TlsMode};
 use smtp::tls::CertificateFiles;
 use tokio_util::sync::CancellationToken;
@@ -287,6 +288,10 @@ fn listen_mx(
         max_recipients: inbound.recipients,
         max_errors: u32::try_from(inbound.errors).unwrap_or(u32::MAX),
         max_sessions: inbound.sessions,
+        policy: Policy {
+            min_deliver_by: u32::try_from(inbound.deliver_by.as_secs()).unwrap_or(u32::MAX),
+            ..Policy::default()
+        },
         timeouts: server::Timeouts { command: inbound.idle.get(), ..server::Timeouts::default() },
         message_memory: Budget::new(inbound.message_memory.as_usize()),
         memory_wait: inbound.memory_wait.get(),

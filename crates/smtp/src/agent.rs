@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mail::{Account, Envelope, Recipient};
+use mail::{Account, Domain, Envelope, Recipient};
 
-use crate::reply::Reply;
+use crate::reply::{self, Reply};
 use crate::tls::TlsInfo;
 
 /// The answers that the protocol cannot give by itself. Each call runs inside the `smtp.transaction` span where there is a
@@ -38,11 +38,45 @@ pub trait Agent: Send + Sync + 'static {
         recipient: &Recipient,
     ) -> Result<(), Reply>;
 
+    /// The account that a listed proxy says to have authenticated (XCLIENT LOGIN). Asked only where the settings provide
+    /// for it.
+    async fn vouched(&self, _session: &SessionInfo, _login: &str) -> Result<Account, Reply> {
+        Err(reply::not_authorized())
+    }
+
+    /// Answers what a peer asks who may ask it.
+    async fn inquire(&self, _session: &SessionInfo, _inquiry: &Inquiry) -> Reply {
+        reply::not_implemented()
+    }
+
     /// Takes the message. A 2yz says that it is durable and no longer the peer's to care for (RFC 5321 4.2.5).
     ///
     /// `content` is decoded: dot-stuffing is undone, the final dot is not part of it. Lines end in CRLF and nothing else, but
     /// in the body of a message that said BODY=BINARYMIME; without DATA the last may lack its end (RFC 3030 2).
     async fn data(&self, session: &SessionInfo, envelope: Envelope, content: Bytes) -> Reply;
+}
+
+/// What a peer asks that is no mail; the session has checked that it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inquiry {
+    /// VRFY: is this somebody?
+    Verify(String),
+    /// EXPN: who is behind this?
+    Expand(String),
+    /// ETRN: try what waits for this domain now.
+    Start {
+        /// The domain.
+        domain: Domain,
+        /// Whether the domains below it are meant too.
+        below: bool,
+    },
+    /// QUEU: what waits?
+    List {
+        /// Whether the age of the oldest is wanted.
+        ages: bool,
+        /// Only this domain.
+        domain: Option<Domain>,
+    },
 }
 
 /// Who speaks on a session, as far as it is known by now.
@@ -61,13 +95,29 @@ pub struct SessionInfo {
     pub tls: Option<TlsInfo>,
     /// Whom it authenticated as.
     pub account: Option<Account>,
+    /// Its name in DNS, where a listed host has told it (XCLIENT NAME).
+    pub name: Option<String>,
+    /// The correlation token that it gave (TICK).
+    pub tick: Option<String>,
+    /// Whether it wants to hear more than others (VERB ON).
+    pub verbose: bool,
 }
 
 impl SessionInfo {
     /// A session of which nothing is known but its addresses.
     #[must_use]
     pub fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        Self { peer, local, helo: String::new(), esmtp: false, tls: None, account: None }
+        Self {
+            peer,
+            local,
+            helo: String::new(),
+            esmtp: false,
+            tls: None,
+            account: None,
+            name: None,
+            tick: None,
+            verbose: false,
+        }
     }
 
     /// The WITH value for the Received field (RFC 3848, RFC 6531 4.3).

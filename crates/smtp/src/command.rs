@@ -1,6 +1,7 @@
 //! One command line, without its CRLF, to a typed command (RFC 5321 4.1, with the parameters of RFC 1870, 3461, 4954, 6152
 //! and 6531, and BDAT of RFC 3030). Knows no state: whether a command may come now is for the session to say.
 
+pub mod guarded;
 mod parameters;
 
 use mail::{AddressError, ForwardPath, Recipient, ReversePath};
@@ -36,10 +37,22 @@ pub enum Command {
     Noop,
     /// QUIT.
     Quit,
-    /// VRFY.
-    Vrfy,
-    /// EXPN.
-    Expn,
+    /// VRFY with its argument.
+    Vrfy(String),
+    /// EXPN with its argument.
+    Expn(String),
+    /// ETRN (RFC 1985) with its argument, see [`guarded::node`].
+    Etrn(String),
+    /// XCLIENT with its arguments, see [`guarded::Attributes`].
+    XClient(String),
+    /// XFORWARD with its arguments, see [`guarded::Attributes`].
+    XForward(String),
+    /// QUEU with its arguments, see [`guarded::listing`].
+    Queu(String),
+    /// TICK with its argument, see [`guarded::token`].
+    Tick(String),
+    /// VERB with its argument, see [`guarded::switch`].
+    Verb(String),
     /// HELP.
     Help,
     /// STARTTLS.
@@ -156,9 +169,15 @@ impl Command {
             "HELP" => Ok(Self::Help),
             "VRFY" => some(arguments, Self::Vrfy, "Usage: VRFY user"),
             "EXPN" => some(arguments, Self::Expn, "Usage: EXPN list"),
+            "ETRN" => Ok(Self::Etrn(arguments.to_owned())),
+            "XCLIENT" => Ok(Self::XClient(arguments.to_owned())),
+            "XFORWARD" => Ok(Self::XForward(arguments.to_owned())),
+            "QUEU" => Ok(Self::Queu(arguments.to_owned())),
+            "TICK" => Ok(Self::Tick(arguments.to_owned())),
+            "VERB" => Ok(Self::Verb(arguments.to_owned())),
             "AUTH" => auth(arguments),
             "BDAT" => bdat(arguments),
-            "ETRN" | "SEND" | "SOML" | "SAML" | "TURN" => Err(CommandError::NotImplemented),
+            "SEND" | "SOML" | "SAML" | "TURN" => Err(CommandError::NotImplemented),
             _ => Err(CommandError::Unknown),
         }
     }
@@ -194,8 +213,12 @@ fn alone(arguments: &str, command: Command, usage: &'static str) -> Result<Comma
     if arguments.is_empty() { Ok(command) } else { Err(CommandError::Syntax(usage)) }
 }
 
-fn some(arguments: &str, command: Command, usage: &'static str) -> Result<Command, CommandError> {
-    if arguments.is_empty() { Err(CommandError::Syntax(usage)) } else { Ok(command) }
+fn some(
+    arguments: &str,
+    command: fn(String) -> Command,
+    usage: &'static str,
+) -> Result<Command, CommandError> {
+    if arguments.is_empty() { Err(CommandError::Syntax(usage)) } else { Ok(command(arguments.to_owned())) }
 }
 
 fn bdat(arguments: &str) -> Result<Command, CommandError> {
@@ -258,7 +281,8 @@ mod tests {
             ("BDAT 00 last ", Command::Bdat { size: 0, last: true }),
             ("BDAT 18446744073709551615", Command::Bdat { size: u64::MAX, last: false }),
             ("NOOP whatever that is", Command::Noop),
-            ("VRFY somebody", Command::Vrfy),
+            ("VRFY somebody", Command::Vrfy("somebody".to_owned())),
+            ("queu DATE ", Command::Queu("DATE".to_owned())),
             ("auth plain", Command::Auth { mechanism: "plain".to_owned(), initial: None }),
             ("AUTH LOGIN =", Command::Auth { mechanism: "LOGIN".to_owned(), initial: Some("=".to_owned()) }),
         ] {

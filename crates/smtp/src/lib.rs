@@ -11,6 +11,7 @@ pub mod command;
 pub mod data;
 pub mod dialogue;
 pub mod extension;
+pub mod policy;
 pub mod reply;
 pub mod sasl;
 pub mod server;
@@ -18,7 +19,7 @@ pub mod session;
 mod stream;
 pub mod tls;
 
-pub use agent::{Agent, SessionInfo};
+pub use agent::{Agent, Inquiry, SessionInfo};
 pub use extension::Capabilities;
 pub use reply::Reply;
 pub use tls::TlsInfo;

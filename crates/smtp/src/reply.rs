@@ -3,6 +3,7 @@
 //! text in one place. Knows no session and no socket.
 
 mod named;
+mod services;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -11,6 +12,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use mail::{EnhancedStatus, Status};
 
 pub use named::*;
+pub use services::*;
 
 /// Longest reply line in octets, CRLF included (RFC 5321 4.5.3.1.5).
 const LINE_LIMIT: usize = 512;

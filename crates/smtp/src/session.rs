@@ -19,20 +19,24 @@
 mod auth;
 mod check;
 mod chunks;
+mod ehlo;
+mod guarded;
 mod lines;
+mod mail_from;
 mod step;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use mail::{BodyType, Envelope, Origin, ReversePath};
+use mail::{BodyType, Envelope};
 
-use crate::agent::SessionInfo;
-use crate::command::{Command, CommandError, MailParameters};
+use crate::agent::{Inquiry, SessionInfo};
+use crate::command::guarded::Attributes;
+use crate::command::{Command, CommandError};
 use crate::data::{Chunks, Decoder, Fault, Fed};
-use crate::extension::Capabilities;
 use crate::reply::{self, Reply};
-use crate::sasl::{Exchange, Mechanism};
+use crate::sasl::Exchange;
 use crate::server::Settings;
 use crate::tls::TlsInfo;
 use chunks::{Chunk, Refused};
@@ -79,7 +83,9 @@ impl State {
     fn is_in_transaction(&self) -> bool {
         match self {
             Self::Transaction(_) | Self::Data(..) | Self::Chunk(..) | Self::Chunked(..) => true,
-            Self::Asked(asked) => !matches!(asked, Asked::Authenticate),
+            Self::Asked(Asked::Authenticate | Asked::Connect) => false,
+            Self::Asked(Asked::Inquire(state)) => state.is_in_transaction(),
+            Self::Asked(_) => true,
             _ => false,
         }
     }
@@ -89,7 +95,9 @@ impl State {
 #[derive(Debug)]
 enum Asked {
     Authenticate,
-    Mail { declared_size: Option<usize> },
+    Connect,
+    Inquire(Box<State>),
+    Mail { declared_size: Option<usize>, lowered: bool },
     Rcpt { declared_size: Option<usize> },
     ReserveFirst(Transaction, usize),
     ReserveMore(Transaction, Decoder),
@@ -102,6 +110,10 @@ enum Asked {
 pub struct Session {
     settings: Arc<Settings>,
     info: SessionInfo,
+    /// The address behind the connection, whoever the peer says to speak for.
+    client: IpAddr,
+    /// What XFORWARD said of the next message.
+    forwarded: Option<Box<Attributes>>,
     starttls: bool,
     input: BytesMut,
     output: BytesMut,
@@ -117,7 +129,9 @@ impl Session {
     pub fn new(settings: Arc<Settings>, info: SessionInfo, starttls: bool) -> Self {
         Self {
             settings,
+            client: info.peer.ip(),
             info,
+            forwarded: None,
             starttls,
             input: BytesMut::new(),
             output: BytesMut::new(),
@@ -201,7 +215,9 @@ impl Session {
 
     /// The handshake is done: all that was said before counts no more (RFC 3207 4.2).
     pub fn secured(&mut self, tls: TlsInfo) {
-        self.info = SessionInfo { tls: Some(tls), ..SessionInfo::new(self.info.peer, self.info.local) };
+        let name = self.info.name.take();
+        self.info = SessionInfo { tls: Some(tls), name, ..SessionInfo::new(self.info.peer, self.info.local) };
+        self.forwarded = None;
         self.input.clear();
         self.lines = Lines::default();
         self.state = State::Connected;
@@ -212,8 +228,13 @@ impl Session {
         let state = std::mem::replace(&mut self.state, State::Closing);
         match (state, answer) {
             (State::Asked(Asked::Authenticate), Answer::Authenticate(answer)) => self.authenticated(answer),
-            (State::Asked(Asked::Mail { declared_size }), Answer::Mail(envelope, Ok(()))) => {
-                self.say(&reply::sender_ok(), State::Transaction(Transaction { envelope, declared_size }));
+            (State::Asked(Asked::Connect), Answer::Connect(answer)) => self.adopted(answer),
+            (State::Asked(Asked::Inquire(state)), Answer::Inquire(said)) => self.say(&said, *state),
+            (State::Asked(Asked::Mail { declared_size, lowered }), Answer::Mail(envelope, Ok(()))) => {
+                self.forwarded = None;
+                let said =
+                    if lowered { reply::priority_lowered(envelope.priority) } else { reply::sender_ok() };
+                self.say(&said, State::Transaction(Transaction { envelope, declared_size }));
             }
             (State::Asked(Asked::Mail { .. }), Answer::Mail(_, Err(refusal))) => {
                 self.say(&refusal, State::Greeted);
@@ -339,73 +360,25 @@ impl Session {
             (Command::Bdat { size, last }, State::Chunked(transaction, chunks)) => {
                 self.next_chunk(transaction, chunks, size, last);
             }
-            (Command::Rset, State::Connected) => self.say(&reply::ok(), State::Connected),
-            (Command::Rset, _) => self.say(&reply::ok(), State::Greeted),
+            (Command::Rset, state) => {
+                self.forwarded = None;
+                let next = if matches!(state, State::Connected) { state } else { State::Greeted };
+                self.say(&reply::ok(), next);
+            }
             (Command::Quit, _) => self.say(&reply::goodbye(), State::Closing),
             (Command::StartTls, _) => self.start_tls(),
             (Command::Auth { mechanism, initial }, state) => {
                 return self.auth(&mechanism, initial.as_deref(), state);
             }
-            (Command::Vrfy, state) => self.say(&reply::cannot_verify(), state),
-            (Command::Help, state) => self.say(&reply::help(), state),
+            (Command::Help, state) => self.help(state),
             (Command::Noop, state) => self.say(&reply::ok(), state),
             // `check` lets none of these come here.
-            (Command::Rcpt(_) | Command::Data | Command::Bdat { .. } | Command::Expn, state) => {
+            (Command::Rcpt(_) | Command::Data | Command::Bdat { .. }, state) => {
                 self.say(&reply::bad_sequence("Bad sequence of commands"), state);
             }
+            (command, state) => return self.guarded(command, state),
         }
         None
-    }
-
-    fn greeted(&mut self, name: String, esmtp: bool) {
-        self.info.helo = name;
-        self.info.esmtp = esmtp;
-        let hostname = &self.settings.hostname;
-        let said =
-            if esmtp { Reply::bare(250, self.capabilities().text(hostname)) } else { reply::helo(hostname) };
-        self.say(&said, State::Greeted);
-    }
-
-    /// What EHLO offers now: only what is true.
-    fn capabilities(&self) -> Capabilities {
-        let secure = self.info.tls.is_some();
-        let auth = if secure && self.settings.authentication && self.info.account.is_none() {
-            Mechanism::ALL.iter().map(|mechanism| mechanism.name().to_owned()).collect()
-        } else {
-            Vec::new()
-        };
-        Capabilities {
-            size: Some(Some(self.settings.max_size as u64)),
-            pipelining: true,
-            eight_bit_mime: true,
-            smtputf8: true,
-            enhanced_status_codes: true,
-            dsn: true,
-            chunking: true,
-            binary_mime: true,
-            recipients: Some(self.settings.max_recipients as u64),
-            starttls: self.starttls && !secure,
-            auth,
-        }
-    }
-
-    fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) -> Option<Step> {
-        let origin = Origin {
-            address: Some(self.info.peer.ip()),
-            helo: self.info.helo.clone(),
-            account: self.info.account.as_ref().map(|account| account.address.clone()),
-            protocol: self.info.protocol(parameters.smtputf8).to_owned(),
-            tick: None,
-        };
-        let envelope = Box::new(Envelope {
-            body: parameters.body.unwrap_or_default(),
-            smtputf8: parameters.smtputf8,
-            ret: parameters.ret,
-            envid: parameters.envid,
-            ..Envelope::new(reverse_path, origin)
-        });
-        let declared_size = parameters.size.and_then(|size| usize::try_from(size).ok());
-        self.ask(Question::Mail(envelope), Asked::Mail { declared_size })
     }
 
     fn start_tls(&mut self) {

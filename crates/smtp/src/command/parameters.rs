@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use mail::{BodyType, ForwardPath, Notify, OriginalRecipient, Recipient, Ret};
+use mail::{
+    BodyType, DeliverBy, DeliverByMode, ForwardPath, Hold, Notify, OriginalRecipient, Priority, Recipient,
+    Ret,
+};
 
 use super::CommandError;
 
@@ -26,6 +29,14 @@ pub struct MailParameters {
     pub envid: Option<String>,
     /// AUTH (RFC 4954 5), decoded. Nobody is trusted with it, which RFC 4954 provides for.
     pub auth: Option<String>,
+    /// BY (RFC 2852).
+    pub deliver_by: Option<DeliverBy>,
+    /// HOLDFOR or HOLDUNTIL (RFC 4865).
+    pub hold: Option<Hold>,
+    /// MT-PRIORITY (RFC 6710).
+    pub priority: Option<Priority>,
+    /// REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
 }
 
 impl MailParameters {
@@ -48,13 +59,13 @@ impl MailParameters {
                 once(&mut self.envid, envid, "ENVID")
             }
             "AUTH" => once(&mut self.auth, value.and_then(decode_xtext), "AUTH"),
-            "SMTPUTF8" if value.is_some() || self.smtputf8 => {
-                Err(CommandError::ParameterMalformed("SMTPUTF8"))
-            }
-            "SMTPUTF8" => {
-                self.smtputf8 = true;
-                Ok(())
-            }
+            "BY" => once(&mut self.deliver_by, value.and_then(deliver_by), "BY"),
+            // The second of them is refused too, whichever came first (RFC 4865 4.2).
+            "HOLDFOR" => once(&mut self.hold, value.and_then(hold_for), "HOLDFOR"),
+            "HOLDUNTIL" => once(&mut self.hold, value.and_then(hold_until), "HOLDUNTIL"),
+            "MT-PRIORITY" => once(&mut self.priority, value.and_then(priority), "MT-PRIORITY"),
+            "SMTPUTF8" => flag(&mut self.smtputf8, value, "SMTPUTF8"),
+            "REQUIRETLS" => flag(&mut self.require_tls, value, "REQUIRETLS"),
             _ => Err(CommandError::ParameterUnknown),
         }
     }
@@ -90,6 +101,15 @@ fn once<T>(slot: &mut Option<T>, value: Option<T>, name: &'static str) -> Result
     }
 }
 
+/// A parameter that has no value.
+fn flag(slot: &mut bool, value: Option<&str>, name: &'static str) -> Result<(), CommandError> {
+    if value.is_some() || *slot {
+        return Err(CommandError::ParameterMalformed(name));
+    }
+    *slot = true;
+    Ok(())
+}
+
 fn size(value: &str) -> Option<u64> {
     // RFC 1870 allows 20 digits; what is over 64 bits is over any limit too.
     let digits = (1..=20).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
@@ -104,6 +124,50 @@ fn body(value: &str) -> Option<BodyType> {
 
 fn ret(value: &str) -> Option<Ret> {
     [Ret::Full, Ret::Headers].into_iter().find(|ret| ret.as_str().eq_ignore_ascii_case(value))
+}
+
+/// `by-time;by-mode[by-trace]` (RFC 2852 4). To be returned at once, or before now, nobody can ask.
+fn deliver_by(value: &str) -> Option<DeliverBy> {
+    let (time, rest) = value.split_once(';')?;
+    let (negative, digits) = match time.as_bytes().first()? {
+        b'-' => (true, &time[1..]),
+        b'+' => (false, &time[1..]),
+        _ => (false, time),
+    };
+    let seconds: i64 = number(digits, 9)?;
+    let seconds = if negative { -seconds } else { seconds };
+    let (mode, trace) = match rest.to_ascii_uppercase().as_str() {
+        "R" => (DeliverByMode::Return, false),
+        "RT" => (DeliverByMode::Return, true),
+        "N" => (DeliverByMode::Notify, false),
+        "NT" => (DeliverByMode::Notify, true),
+        _ => return None,
+    };
+    (seconds > 0 || mode == DeliverByMode::Notify).then_some(DeliverBy { seconds, mode, trace })
+}
+
+/// Between 1 and 999999999, without leading zeros (RFC 4865 3).
+fn hold_for(value: &str) -> Option<Hold> {
+    number(value, 9).filter(|_| !value.starts_with('0')).map(Hold::For)
+}
+
+fn hold_until(value: &str) -> Option<Hold> {
+    value.parse().ok().map(Hold::Until)
+}
+
+/// `0`, or one digit more or less than that (RFC 6710 7).
+fn priority(value: &str) -> Option<Priority> {
+    let digit: i8 = number(value.strip_prefix('-').unwrap_or(value), 1)?;
+    match (value.starts_with('-'), digit) {
+        (true, 0) => None,
+        (true, digit) => Priority::new(-digit),
+        (false, digit) => Priority::new(digit),
+    }
+}
+
+fn number<T: std::str::FromStr>(digits: &str, most: usize) -> Option<T> {
+    let fits = (1..=most).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| digits.parse().ok()).flatten()
 }
 
 fn notify(value: &str) -> Option<Notify> {
@@ -135,7 +199,7 @@ fn original_recipient(value: &str) -> Option<OriginalRecipient> {
 
 /// Decodes xtext (RFC 3461 4). UTF-8 may stand in it as it is (RFC 6533 3, utf-8-addr-unitext); control characters may
 /// not be in what comes out.
-fn decode_xtext(text: &str) -> Option<String> {
+pub(super) fn decode_xtext(text: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(octet) = rest.next() {
@@ -191,9 +255,30 @@ mod tests {
                 ret: Some(Ret::Headers),
                 envid: Some("a+b=c".to_owned()),
                 auth: Some("<>".to_owned()),
+                ..MailParameters::default()
             }
         );
         assert_eq!(MailParameters::parse("SIZE=99999999999999999999").unwrap().size, Some(u64::MAX));
+    }
+
+    #[test]
+    fn deadlines_holds_and_priorities_are_typed() {
+        let read = |text| MailParameters::parse(text).unwrap();
+        for (text, seconds, mode, trace) in [
+            ("by=120;r", 120, DeliverByMode::Return, false),
+            ("BY=+000000001;RT", 1, DeliverByMode::Return, true),
+            ("BY=-999999999;n", -999_999_999, DeliverByMode::Notify, false),
+            ("BY=0;Nt", 0, DeliverByMode::Notify, true),
+        ] {
+            assert_eq!(read(text).deliver_by, Some(DeliverBy { seconds, mode, trace }), "{text}");
+        }
+        assert_eq!(read("HOLDFOR=999999999").hold, Some(Hold::For(999_999_999)));
+        let until = Hold::Until("2026-11-24T09:00:00Z".parse().unwrap());
+        assert_eq!(read("HOLDUNTIL=2026-11-24T10:00:00+01:00").hold, Some(until));
+        for (text, value) in [("MT-PRIORITY=-9", -9), ("mt-priority=0", 0), ("MT-PRIORITY=9", 9)] {
+            assert_eq!(read(text).priority, Priority::new(value), "{text}");
+        }
+        assert!(read("REQUIRETLS").require_tls);
     }
 
     #[test]
@@ -208,6 +293,34 @@ mod tests {
             ("ENVID=+0A", "ENVID"),
             ("ENVID=+4", "ENVID"),
             ("RET=ALL", "RET"),
+            ("BY", "BY"),
+            ("BY=", "BY"),
+            ("BY=;N", "BY"),
+            ("BY=10", "BY"),
+            ("BY=10;X", "BY"),
+            ("BY=10;T", "BY"),
+            ("BY=10;RR", "BY"),
+            ("BY=+-1;N", "BY"),
+            ("BY=1000000000;N", "BY"),
+            ("BY=0;R", "BY"),
+            ("BY=-1;RT", "BY"),
+            ("BY=1;R BY=1;R", "BY"),
+            ("HOLDFOR=0", "HOLDFOR"),
+            ("HOLDFOR=010", "HOLDFOR"),
+            ("HOLDFOR=-1", "HOLDFOR"),
+            ("HOLDFOR=1000000000", "HOLDFOR"),
+            ("HOLDUNTIL=2026-11-24", "HOLDUNTIL"),
+            ("HOLDUNTIL=1795455845", "HOLDUNTIL"),
+            ("HOLDUNTIL=2026-11-24T10:00:00", "HOLDUNTIL"),
+            ("HOLDFOR=10 HOLDUNTIL=2026-11-24T10:00:00Z", "HOLDUNTIL"),
+            ("HOLDUNTIL=2026-11-24T10:00:00Z HOLDFOR=10", "HOLDFOR"),
+            ("MT-PRIORITY=10", "MT-PRIORITY"),
+            ("MT-PRIORITY=-0", "MT-PRIORITY"),
+            ("MT-PRIORITY=+1", "MT-PRIORITY"),
+            ("MT-PRIORITY=", "MT-PRIORITY"),
+            ("MT-PRIORITY=1 MT-PRIORITY=1", "MT-PRIORITY"),
+            ("REQUIRETLS=YES", "REQUIRETLS"),
+            ("REQUIRETLS REQUIRETLS", "REQUIRETLS"),
         ] {
             assert_eq!(MailParameters::parse(text), Err(CommandError::ParameterMalformed(name)), "{text}");
         }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use mail::{BodyType, Content, Envelope, Recipient, Status, header};
+use mail::{BodyType, Content, DeliverByMode, Envelope, Recipient, Status, header};
 
 use super::Step;
 use crate::command::{ENVID_LIMIT, ORCPT_LIMIT, encode_xtext};
@@ -13,6 +13,8 @@ use crate::reply::Reply;
 
 /// Most RCPT commands of one batch: small enough that neither side's replies pile up behind a full socket (RFC 2920 3.1).
 const BATCH: usize = 100;
+/// Most seconds that BY can say (RFC 2852 4).
+const MOST_SECONDS: i64 = 999_999_999;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +68,10 @@ pub struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     /// Plans a transaction towards a server of these capabilities. Recipients that cannot be named to it without SMTPUTF8
     /// fail here with 5.6.7 (RFC 6531 3.6), all of them where the sender or the header section needs it. So do all with
-    /// 5.6.1 where the content is binary and the server does not offer to take that (RFC 3030 3).
+    /// 5.6.1 where the content is binary and the server does not offer to take that (RFC 3030 3), and with 5.7.30 where the
+    /// message requires TLS of every hop and the server does not offer to see to it (RFC 8689 4.2.1).
+    ///
+    /// BY is passed on as the envelope has it: the caller takes off the time that has gone by (RFC 2852 4.2).
     #[must_use]
     pub fn new(
         capabilities: &Capabilities,
@@ -83,6 +88,9 @@ impl<'a> Transaction<'a> {
             let status =
                 Status::new(554, (5, 6, 1), "The content is binary and the next server does not take that");
             statuses.fill(Some(status));
+        }
+        if envelope.require_tls && !capabilities.require_tls {
+            statuses.fill(Some(Status::new(550, (5, 7, 30), "The next server does not offer REQUIRETLS")));
         }
         if !capabilities.smtputf8 {
             for (recipient, status) in recipients.iter().zip(&mut statuses) {
@@ -310,6 +318,18 @@ fn mail_command(
         if let Some(envid) = envelope.envid.as_deref().map(encode_xtext).filter(|e| e.len() <= ENVID_LIMIT) {
             let _ = write!(command, " ENVID={envid}");
         }
+    }
+    if let (Some(by), Some(_)) = (envelope.deliver_by, capabilities.deliver_by) {
+        let mode = if by.mode == DeliverByMode::Return { "R" } else { "N" };
+        let trace = if by.trace { "T" } else { "" };
+        let seconds = by.seconds.clamp(-MOST_SECONDS, MOST_SECONDS);
+        let _ = write!(command, " BY={seconds};{mode}{trace}");
+    }
+    if capabilities.mt_priority && !envelope.priority.is_normal() {
+        let _ = write!(command, " MT-PRIORITY={}", envelope.priority.get());
+    }
+    if capabilities.require_tls && envelope.require_tls {
+        command.push_str(" REQUIRETLS");
     }
     command.push_str("\r\n");
     command

@@ -69,12 +69,8 @@ pub fn goodbye() -> Reply {
 
 /// Answer to HELP.
 #[must_use]
-pub fn help() -> Reply {
-    Reply::new(
-        214,
-        (2, 0, 0),
-        "Commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS AUTH\nSee RFC 5321",
-    )
+pub fn help(text: String) -> Reply {
+    Reply::new(214, (2, 0, 0), text)
 }
 
 /// Answer to VRFY, which tells nothing (RFC 5321 7.3).

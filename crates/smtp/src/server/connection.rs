@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use mail::Account;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -103,6 +104,7 @@ impl Connection {
                     otel.kind = "server",
                     peer = %info.peer,
                     helo = %info.helo,
+                    tick = info.tick,
                     reverse_path = %envelope.reverse_path,
                     recipients = field::Empty,
                     size = field::Empty,
@@ -134,6 +136,8 @@ impl Connection {
             Question::Authenticate(credentials) => Answer::Authenticate(
                 agent.authenticate(info, &credentials.login, &credentials.password).await,
             ),
+            Question::Connect(login) => Answer::Connect(self.adopt(login.as_deref()).await),
+            Question::Inquire(inquiry) => Answer::Inquire(agent.inquire(info, &inquiry).await),
             Question::Rcpt(envelope, recipient) => {
                 let answer = agent.rcpt(info, &envelope, &recipient).await;
                 if let Err(refusal) = &answer {
@@ -158,6 +162,16 @@ impl Connection {
             }
             // Asked by `ask` already; the session takes this for the bug that it would be.
             Question::Mail(envelope) => Answer::Mail(envelope, Err(reply::local_trouble())),
+        }
+    }
+
+    /// Asks again whether the peer is served, now that a listed host has said who it is.
+    async fn adopt(&self, login: Option<&str>) -> Result<Option<Account>, Reply> {
+        let (agent, info) = (&self.server.agent, self.session.info());
+        agent.connect(info).await?;
+        match login {
+            Some(login) => agent.vouched(info, login).await.map(Some),
+            None => Ok(None),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Budget;
+use crate::policy::Policy;
 
 /// How a server behaves. `Settings::default()` with a hostname is a sane one.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Settings {
     pub require_authentication: bool,
     /// Whether MAIL needs TLS first (530).
     pub require_tls: bool,
+    /// What is offered beyond that, and to whom.
+    pub policy: Policy,
     /// How long is waited for what.
     pub timeouts: Timeouts,
     /// Memory for messages on their way in; give all listeners of an agent the same.
@@ -69,6 +72,7 @@ impl Default for Settings {
             authentication: false,
             require_authentication: false,
             require_tls: false,
+            policy: Policy::default(),
             timeouts: Timeouts::default(),
             message_memory: Budget::new(256 * 1024 * 1024),
             memory_wait: Duration::from_secs(60),

@@ -1,9 +1,9 @@
 //! Whether a command may come now: the order of RFC 5321 4.1.4 and what the settings ask for, in one match. Changes nothing.
 
-use mail::{Envelope, Recipient, ReversePath};
+use mail::{Envelope, Recipient};
 
 use super::{Session, State};
-use crate::command::{Command, MailParameters};
+use crate::command::Command;
 use crate::reply::{self, Reply};
 
 impl Session {
@@ -13,8 +13,18 @@ impl Session {
             (Command::Helo(_) | Command::Ehlo(_) | Command::Rset | Command::Noop | Command::Quit, _) => {
                 Ok(())
             }
-            (Command::Vrfy | Command::Help, _) => Ok(()),
-            (Command::Expn, _) => Err(reply::not_implemented()),
+            (Command::Help, _) => Ok(()),
+            (
+                Command::Vrfy(_)
+                | Command::Expn(_)
+                | Command::Etrn(_)
+                | Command::XClient(_)
+                | Command::XForward(_)
+                | Command::Queu(_)
+                | Command::Tick(_)
+                | Command::Verb(_),
+                _,
+            ) => self.check_guarded(command, state),
             (_, State::Connected) => Err(reply::bad_sequence("Send HELO or EHLO first")),
             (Command::StartTls, _) => self.check_starttls(state),
             (Command::Auth { .. }, _) => self.check_auth(state),
@@ -69,22 +79,6 @@ impl Session {
         }
         if self.info.tls.is_none() {
             return Err(reply::authentication_needs_tls());
-        }
-        Ok(())
-    }
-
-    fn check_mail(&self, path: &ReversePath, parameters: &MailParameters) -> Result<(), Reply> {
-        if self.settings.require_tls && self.info.tls.is_none() {
-            return Err(reply::tls_required());
-        }
-        if self.settings.require_authentication && self.info.account.is_none() {
-            return Err(reply::authentication_required());
-        }
-        if !parameters.smtputf8 && path.mailbox().is_some_and(|mailbox| !mailbox.is_ascii()) {
-            return Err(reply::sender_needs_smtputf8());
-        }
-        if parameters.size.is_some_and(|size| size > self.settings.max_size as u64) {
-            return Err(reply::too_large(self.settings.max_size));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use mail::{Account, Envelope, Recipient};
 
+use crate::agent::Inquiry;
 use crate::reply::Reply;
 use crate::sasl::Credentials;
 
@@ -24,6 +25,10 @@ pub enum Step {
 pub enum Question {
     /// Whose credentials are these?
     Authenticate(Credentials),
+    /// Is this peer, who it is by now said to be, served; and whose account is this login, where one is given?
+    Connect(Option<String>),
+    /// What is answered to this?
+    Inquire(Inquiry),
     /// Is mail from here taken?
     Mail(Box<Envelope>),
     /// Is mail for this recipient taken?
@@ -39,6 +44,10 @@ pub enum Question {
 pub enum Answer {
     /// Whose they are.
     Authenticate(Result<Account, Reply>),
+    /// Whether the peer is served, and whose account the login is.
+    Connect(Result<Option<Account>, Reply>),
+    /// What is answered.
+    Inquire(Reply),
     /// Whether mail from there is taken.
     Mail(Box<Envelope>, Result<(), Reply>),
     /// Whether mail for the recipient is taken.

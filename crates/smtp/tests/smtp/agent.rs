@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use mail::{Account, Envelope, Recipient, Timestamp};
 use smtp::reply::{self, Reply};
-use smtp::{Agent, SessionInfo};
+use smtp::{Agent, Inquiry, SessionInfo};
 
 /// Knows `demo@a.example` with the password `secret`; refuses senders `banned@…`, recipients `nobody@…` and those at
 /// `elsewhere.example`; has trouble with `trouble@…`; keeps what it took.
@@ -24,6 +24,22 @@ impl Rules {
             ("trouble@a.example", _) => Err(reply::local_trouble()),
             _ => Err(reply::authentication_failed()),
         }
+    }
+
+    /// Serves nobody from 192.0.2.66.
+    pub(crate) fn judge_client(
+        session: &SessionInfo,
+        login: Option<String>,
+    ) -> Result<Option<Account>, Reply> {
+        if session.peer.ip().to_string() == "192.0.2.66" {
+            return Err(reply::too_many_sessions());
+        }
+        login.map(|login| Self::judge_credentials(&login, "secret")).transpose()
+    }
+
+    /// Says what was asked.
+    pub(crate) fn judge_inquiry(inquiry: &Inquiry) -> Reply {
+        Reply::new(250, (2, 0, 0), format!("{inquiry:?}"))
     }
 
     pub(crate) fn judge_sender(envelope: &Envelope) -> Result<(), Reply> {

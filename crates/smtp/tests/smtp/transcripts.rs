@@ -90,6 +90,8 @@ impl Machine {
             Question::Authenticate(credentials) => {
                 Answer::Authenticate(Rules::judge_credentials(&credentials.login, &credentials.password))
             }
+            Question::Connect(login) => Answer::Connect(Rules::judge_client(self.session.info(), login)),
+            Question::Inquire(inquiry) => Answer::Inquire(Rules::judge_inquiry(&inquiry)),
             Question::Mail(envelope) => {
                 let answer = Rules::judge_sender(&envelope);
                 Answer::Mail(envelope, answer)

@@ -1,6 +1,6 @@
 //! Transactions against replies as servers give them.
 
-use mail::{ForwardPath, Notify, Origin, OriginalRecipient, Ret};
+use mail::{DeliverBy, ForwardPath, Notify, Origin, OriginalRecipient, Priority, Ret};
 
 use super::*;
 
@@ -160,6 +160,33 @@ fn parameters_are_given_where_they_are_offered() {
     let mut transaction = Transaction::new(&Capabilities::default(), &envelope, &recipients, &content);
     assert_eq!(transaction.begin(), Next::Finished);
     assert_eq!(transaction.finish()[0].enhanced.to_string(), "5.6.7");
+}
+
+#[test]
+fn deadline_priority_and_required_tls_are_passed_on_where_they_are_offered() {
+    let by = |seconds, mode, trace| Some(DeliverBy { seconds, mode, trace });
+    let replies = ["250 ok", "250 ok", "354 go", "250 done"];
+    let mail = |envelope: &Envelope, offers| {
+        let (done, ..) = play_with(envelope, "a\r\n", offers, &["<a@b>"], &replies);
+        done[0].strip_prefix("MAIL FROM:<s@a.example>").unwrap().to_owned()
+    };
+    let mut envelope = envelope();
+    envelope.deliver_by = by(100, DeliverByMode::Return, true);
+    envelope.priority = Priority::new(-3).unwrap();
+    assert_eq!(mail(&envelope, "x\nDELIVERBY 10\nMT-PRIORITY"), " BY=100;RT MT-PRIORITY=-3");
+    assert_eq!(mail(&envelope, "x\nDELIVERBY"), " BY=100;RT");
+    assert_eq!(mail(&envelope, "x\nMT-PRIORITY"), " MT-PRIORITY=-3");
+    assert_eq!(mail(&envelope, "x"), "");
+    envelope.deliver_by = by(-2_000_000_000, DeliverByMode::Notify, false);
+    envelope.priority = Priority::NORMAL;
+    envelope.require_tls = true;
+    let all = "x\nDELIVERBY\nMT-PRIORITY\nREQUIRETLS";
+    assert_eq!(mail(&envelope, all), " BY=-999999999;N REQUIRETLS");
+    let (done, statuses, _) = play_with(&envelope, "a\r\n", "x\nDELIVERBY", &["<a@b>", "<c@d>"], &[]);
+    assert!(
+        done.is_empty() && statuses.iter().all(|status| status.starts_with("550 5.7.30 ")),
+        "{statuses:?}"
+    );
 }
 
 #[test]
