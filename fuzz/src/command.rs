@@ -3,6 +3,7 @@
 
 use bytes::BytesMut;
 use mail::{Content, Envelope, Origin, OriginalRecipient, Recipient, ReversePath};
+use smtp::command::guarded::{self, Attributes, XCLIENT, XCLIENT_LOGIN, XFORWARD};
 use smtp::command::{Command, MailParameters, encode_xtext};
 use smtp::dialogue::{Next, Transaction};
 use smtp::extension::Capabilities;
@@ -36,6 +37,11 @@ fn understood(command: Command) {
                 panic!("not read again: {:?}", said[0]);
             };
             assert_eq!((&path, again.ret), (&reverse_path, parameters.ret));
+            assert_eq!(
+                (again.deliver_by, again.require_tls),
+                (parameters.deliver_by, parameters.require_tls)
+            );
+            assert_eq!(again.priority.unwrap_or_default(), parameters.priority.unwrap_or_default());
             // What outgrows its limit in xtext is left out.
             let fits = parameters.envid.filter(|envid| encode_xtext(envid).len() <= 100);
             assert_eq!(again.envid, fits);
@@ -47,6 +53,23 @@ fn understood(command: Command) {
             };
             let recipient = Recipient { original: recipient.original.filter(fits), ..recipient };
             assert_eq!(Command::parse(said[1].as_bytes()), Ok(Command::Rcpt(recipient)), "{said:?}");
+        }
+        Command::XClient(text) | Command::XForward(text) => {
+            for known in [&XCLIENT[..], &XFORWARD[..], &[XCLIENT_LOGIN]] {
+                if let Ok(attributes) = Attributes::parse(&text, known, "usage") {
+                    let mut twice = attributes.clone();
+                    twice.update(attributes.clone());
+                    assert_eq!(twice, attributes);
+                }
+            }
+        }
+        Command::Queu(text) | Command::Tick(text) | Command::Verb(text) | Command::Etrn(text) => {
+            if let Ok(token) = guarded::token(&text) {
+                assert!(
+                    (1..=64).contains(&token.len()) && token.bytes().all(|octet| octet.is_ascii_graphic())
+                );
+            }
+            let _ = (guarded::listing(&text), guarded::switch(&text), guarded::node(&text));
         }
         _ => {}
     }
@@ -60,12 +83,18 @@ fn say(reverse_path: &ReversePath, parameters: &MailParameters, recipient: &Reci
         eight_bit_mime: true,
         smtputf8: true,
         dsn: true,
+        deliver_by: Some(None),
+        mt_priority: true,
+        require_tls: true,
         ..Capabilities::default()
     };
     let envelope = Envelope {
         smtputf8: parameters.smtputf8,
         ret: parameters.ret,
         envid: parameters.envid.clone(),
+        deliver_by: parameters.deliver_by,
+        priority: parameters.priority.unwrap_or_default(),
+        require_tls: parameters.require_tls,
         ..Envelope::new(reverse_path.clone(), Origin::default())
     };
     let recipients = [recipient.clone()];

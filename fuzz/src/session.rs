@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use mail::{Account, BodyType, Envelope, Timestamp};
+use ipnet::IpNet;
+use mail::{Account, BodyType, Envelope, Priority, Timestamp};
 use smtp::command::LINE_LIMIT_AUTH;
+use smtp::policy::{FutureRelease, Now, Policy};
 use smtp::reply::{self, Reply};
 use smtp::server::Settings;
 use smtp::session::{Answer, Question, Session, Step};
@@ -39,6 +41,8 @@ const AUTHENTICATION: u8 = 4;
 const NEEDS_AUTHENTICATION: u8 = 8;
 const NEEDS_TLS: u8 = 16;
 const SCARCE: u8 = 32;
+const LISTED: u8 = 64;
+const HOLDS: u8 = 128;
 
 /// A session with an agent of simple rules.
 struct Play {
@@ -65,6 +69,7 @@ impl Play {
             authentication: flags & AUTHENTICATION > 0,
             require_authentication: flags & NEEDS_AUTHENTICATION > 0,
             require_tls: flags & NEEDS_TLS > 0,
+            policy: policy(flags),
             ..Settings::default()
         });
         let address = "192.0.2.1:2525".parse().unwrap();
@@ -163,7 +168,18 @@ impl Play {
                 assert!(self.session.info().account.is_none());
                 Answer::Authenticate(refusal(credentials.login).map(|()| account()))
             }
+            Question::Connect(login) => {
+                assert!(self.session.info().account.is_none() && !self.session.is_in_transaction());
+                let served = refusal(self.session.info().peer.to_string());
+                Answer::Connect(served.map(|()| login.map(|_| account())))
+            }
+            Question::Inquire(inquiry) => {
+                let said = refusal(format!("{inquiry:?}"));
+                Answer::Inquire(said.err().unwrap_or_else(|| Reply::new(250, (2, 1, 5), "one\ntwo")))
+            }
             Question::Mail(envelope) => {
+                assert!(envelope.priority.is_normal() || envelope.priority < Priority::NORMAL);
+                assert!(!envelope.require_tls || self.session.info().tls.is_some());
                 let info = self.session.info();
                 assert!(info.tls.is_some() || !self.settings.require_tls);
                 assert!(info.account.is_some() || !self.settings.require_authentication);
@@ -204,6 +220,22 @@ impl Play {
             self.go_on();
             assert!(self.closed && self.said.ends_with(b"\r\n"));
         }
+    }
+}
+
+/// Where the peer is listed it may give every command that there is.
+fn policy(flags: u8) -> Policy {
+    let listed: Vec<IpNet> =
+        if flags & LISTED > 0 { vec!["192.0.2.0/24".parse().unwrap()] } else { Vec::new() };
+    let now: Now = Arc::new(|| Timestamp::from_millis(1_795_455_845_000));
+    Policy {
+        future_release: (flags & HOLDS > 0).then_some(FutureRelease { max_seconds: 3600, now }),
+        verify_from: listed.clone(),
+        etrn_from: listed.clone(),
+        xclient_from: listed.clone(),
+        xclient_login: true,
+        verbs_from: listed,
+        ..Policy::default()
     }
 }
 

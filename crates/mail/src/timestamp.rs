@@ -91,7 +91,10 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let time = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
         let millis = time.unix_timestamp_nanos().div_euclid(1_000_000);
-        i64::try_from(millis).map(Self).map_err(|_| TimestampError)
+        let read = i64::try_from(millis).map(Self).map_err(|_| TimestampError)?;
+        // An offset may lead out of the years that can be written.
+        let utc = OffsetDateTime::from_unix_timestamp(read.0.div_euclid(1000)).map_err(|_| TimestampError)?;
+        if utc.year() < 0 { Err(TimestampError) } else { Ok(read) }
     }
 }
 
@@ -114,6 +117,9 @@ mod tests {
         assert_eq!(time.since(time + Duration::from_secs(1)), Duration::ZERO);
         assert_eq!(time.whole_seconds().to_string(), "2026-11-23T17:44:05Z");
         assert_eq!("2026-11-23T19:44:05.123+02:00".parse(), Ok(time));
+        for beyond in ["0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"] {
+            assert_eq!(beyond.parse::<Timestamp>(), Err(TimestampError), "{beyond}");
+        }
         assert_eq!("2026-11-23T19:44:05".parse::<Timestamp>(), Err(TimestampError));
     }
 }
