@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on panics
 
 mod agent;
+mod coverage;
+mod dialogues;
 mod loopback;
 mod properties;
 mod smuggling;

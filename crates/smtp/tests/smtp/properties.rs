@@ -24,7 +24,7 @@ fn answers<'a>(setup: &Setup, pieces: impl IntoIterator<Item = &'a [u8]>) -> Str
     said
 }
 
-fn cut<'a>(octets: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+pub(crate) fn cut<'a>(octets: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     let mut rest = octets;
     for at in cuts.iter().cycle() {

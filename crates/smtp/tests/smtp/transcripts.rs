@@ -25,7 +25,7 @@ pub(crate) struct Transcript {
     pub(crate) turns: Vec<Turn>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     settings: Settings,
     tls: bool,
@@ -110,7 +110,17 @@ impl Machine {
         self.rules.taken.lock().unwrap().iter().map(|(_, content)| content.clone()).collect()
     }
 
-    fn handshake(&mut self) {
+    /// Whether what comes is content and no command.
+    pub(crate) fn is_in_data(&self) -> bool {
+        self.session.is_in_data()
+    }
+
+    /// Whether there is a mail transaction.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.session.is_in_transaction()
+    }
+
+    pub(crate) fn handshake(&mut self) {
         self.session.secured(tls());
     }
 }
@@ -163,7 +173,8 @@ fn times(head: &str, name: &str) -> usize {
     }
 }
 
-fn set_up(setup: &mut Setup, word: &str) {
+/// Does what a word behind `@` says.
+pub(crate) fn set_up(setup: &mut Setup, word: &str) {
     let settings = &mut setup.settings;
     match word.split_once('=').unwrap_or((word, "")) {
         ("tls", _) => setup.tls = true,
