@@ -39,7 +39,7 @@ const STATES: [State; 8] = [
     State::Closing,
 ];
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 22] = [
     "HELO",
     "EHLO",
     "MAIL",
@@ -54,6 +54,12 @@ const COMMANDS: [&str; 16] = [
     "HELP",
     "STARTTLS",
     "AUTH",
+    "ETRN",
+    "XCLIENT",
+    "XFORWARD",
+    "QUEU",
+    "TICK",
+    "VERB",
     "unknown",
     "not implemented",
 ];
@@ -73,8 +79,14 @@ fn name(line: &[u8]) -> Option<&'static str> {
         Ok(Command::Rset) => "RSET",
         Ok(Command::Noop) => "NOOP",
         Ok(Command::Quit) => "QUIT",
-        Ok(Command::Vrfy) => "VRFY",
-        Ok(Command::Expn) => "EXPN",
+        Ok(Command::Vrfy(_)) => "VRFY",
+        Ok(Command::Expn(_)) => "EXPN",
+        Ok(Command::Etrn(_)) => "ETRN",
+        Ok(Command::XClient(_)) => "XCLIENT",
+        Ok(Command::XForward(_)) => "XFORWARD",
+        Ok(Command::Queu(_)) => "QUEU",
+        Ok(Command::Tick(_)) => "TICK",
+        Ok(Command::Verb(_)) => "VERB",
         Ok(Command::Help) => "HELP",
         Ok(Command::StartTls) => "STARTTLS",
         Ok(Command::Auth { .. }) => "AUTH",
