@@ -13,6 +13,7 @@ use mail::{Account, Mailbox};
 use sha2::{Digest, Sha256};
 
 use crate::key::Key;
+use crate::store::Credentials;
 use crate::{Directory, Error, PASSWORD_LIMIT};
 
 /// Logins remembered at most.
@@ -28,11 +29,7 @@ impl Directory {
         if password.len() > PASSWORD_LIMIT {
             return Ok(None);
         }
-        let key = Mailbox::parse(login).ok().and_then(|mailbox| Key::of(&mailbox));
-        let credentials = match &key {
-            Some(key) => self.store.credentials(key).await?,
-            None => None,
-        };
+        let Login { key, credentials, .. } = self.login(login).await?;
         let phc = credentials.as_ref().map(|credentials| credentials.password.as_str());
         let fingerprint = phc.map(|phc| self.cache.fingerprint(login, password, phc));
         let known = || fingerprint.is_some_and(|fingerprint| self.cache.holds(&fingerprint, Instant::now()));
@@ -47,10 +44,33 @@ impl Directory {
             }
         }
         match (key, credentials) {
-            (Some(key), Some(credentials)) => self.account(&key, credentials).await.map(Some),
+            (Some(key), Some(credentials)) => {
+                self.make_missing_keys(&key, &credentials, password);
+                self.account(&key, credentials).await.map(Some)
+            }
             _ => Ok(None),
         }
     }
+
+    /// What the storage has under a login: the address of an account, no alias and no detail.
+    pub(crate) async fn login(&self, login: &str) -> Result<Login, Error> {
+        let key = Mailbox::parse(login).ok().and_then(|mailbox| Key::of(&mailbox));
+        let name = key.as_ref().map_or_else(|| login.to_owned(), Key::to_text);
+        let credentials = match &key {
+            Some(key) => self.store.credentials(key).await?,
+            None => None,
+        };
+        Ok(Login { name, key, credentials })
+    }
+}
+
+/// A login, looked up.
+pub(crate) struct Login {
+    /// The key as text, or what was said where that is no address of anybody's.
+    pub(crate) name: String,
+    pub(crate) key: Option<Key>,
+    /// None where there is no such account.
+    pub(crate) credentials: Option<Credentials>,
 }
 
 type Fingerprint = [u8; 32];

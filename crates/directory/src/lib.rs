@@ -1,5 +1,5 @@
 //! Who has mail here: domains, accounts, aliases and credentials, on Postgres and on SQLite. It says where a recipient's
-//! mail goes and whether a login's password is right. It knows no mailbox on disk, no agent and no wire.
+//! mail goes and whether a login is whose it says. It knows no mailbox on disk, no agent and no wire.
 //!
 //! How addresses compare: domains without case, a domain of UTF-8 labels equal to its A-labels; local parts of our domains
 //! without case too (RFC 5321 2.4 leaves this to the host that owns the mailbox). Elsewhere's local parts keep their case.
@@ -18,9 +18,13 @@ mod error;
 mod key;
 mod manage;
 mod password;
+mod proof;
 mod resolution;
+mod scram;
 mod store;
+mod vouched;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +33,12 @@ use mail::Mailbox;
 pub use error::Error;
 pub use manage::TARGET_LIMIT;
 pub use password::PASSWORD_LIMIT;
+pub use proof::DEFAULT_SCRAM_ITERATIONS;
 pub use resolution::{Expansion, MEMBER_LIMIT, Member};
 
 use authentication::Cache;
 use password::Hasher;
+use proof::Scram;
 use store::Store;
 
 /// How a directory is opened and how it decides.
@@ -50,6 +56,10 @@ pub struct Settings {
     pub authentication_cache: Duration,
     /// How many passwords are hashed at the same time; each takes 19 MiB.
     pub concurrent_hashes: usize,
+    /// Whether accounts have keys for SCRAM-SHA-256; without, those that there are are given up.
+    pub scram: bool,
+    /// How often a password is hashed for its keys (RFC 5802 5.1, `i`).
+    pub scram_iterations: NonZeroU32,
 }
 
 impl Default for Settings {
@@ -61,6 +71,8 @@ impl Default for Settings {
             postmaster: None,
             authentication_cache: Duration::from_secs(60),
             concurrent_hashes: 4,
+            scram: true,
+            scram_iterations: DEFAULT_SCRAM_ITERATIONS,
         }
     }
 }
@@ -71,6 +83,7 @@ pub struct Directory {
     store: Store,
     hasher: Hasher,
     cache: Arc<Cache>,
+    scram: Scram,
     detail_separator: Option<char>,
     postmaster: Option<Mailbox>,
 }
@@ -91,8 +104,10 @@ impl Directory {
     /// [`Error::Unavailable`] when the storage cannot be reached now, [`Error::NotMigrated`] when [`Directory::migrate`] has
     /// to run first, [`Error::Refused`] when the storage does not take us, [`Error::Url`] when the URL names no storage.
     pub async fn open(settings: Settings) -> Result<Self, Error> {
+        let store = Store::open(&settings.url, settings.connections).await?;
         Ok(Self {
-            store: Store::open(&settings.url, settings.connections).await?,
+            scram: Scram::open(&store, &settings).await?,
+            store,
             hasher: Hasher::new(settings.concurrent_hashes),
             cache: Arc::new(Cache::new(settings.authentication_cache)),
             detail_separator: settings.detail_separator,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mail::{Account, Alias, Domain, Mailbox, Timestamp};
 
 use crate::key::{CATCH_ALL, Key, domain_key, mailbox};
-use crate::store::{AliasWrite, Credentials};
+use crate::store::{AliasWrite, Credentials, Secrets};
 use crate::{Directory, Error};
 
 /// Targets of one alias at most.
@@ -54,12 +54,20 @@ impl Directory {
         if key.local_part == CATCH_ALL {
             return Err(Error::Rejected(format!("{address} can only be an alias: it catches everything")));
         }
-        let password = self.hasher.hash(password).await?;
-        match self.store.add_account(&key, &password, now).await? {
+        let secrets = self.secrets(&key, password).await?;
+        match self.store.add_account(&key, &secrets, now).await? {
             Some(true) => Ok(()),
             Some(false) => Err(Error::AlreadyExists(format!("an account or alias {address}"))),
             None => Err(Error::NotFound(format!("domain {} here; add it first", address.host()))),
         }
+    }
+
+    /// What is kept of a new password.
+    async fn secrets(&self, key: &Key, password: &str) -> Result<Secrets, Error> {
+        let (scram, key) = (self.scram.clone(), key.clone());
+        let made = self.hasher.hash(password, move |password| scram.make(&key, password)).await?;
+        let (password, scram) = made;
+        Ok(Secrets { password, scram })
     }
 
     /// Changes an account's password. The old one is refused from now on.
@@ -68,8 +76,8 @@ impl Directory {
     /// [`Error::NotFound`], [`Error::Rejected`] when the password is empty or too long, or the storage cannot be changed.
     pub async fn set_password(&self, address: &Mailbox, password: &str) -> Result<(), Error> {
         let key = own_key(address)?;
-        let password = self.hasher.hash(password).await?;
-        let found = self.store.set_password(&key, &password).await?;
+        let secrets = self.secrets(&key, password).await?;
+        let found = self.store.set_password(&key, &secrets).await?;
         if found { Ok(()) } else { Err(no_account(address)) }
     }
 

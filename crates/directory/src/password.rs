@@ -41,14 +41,18 @@ impl Hasher {
         }
     }
 
-    /// Hashes a new password.
-    pub(crate) async fn hash(&self, password: &str) -> Result<String, Error> {
+    /// Hashes a new password, and does what else is to be done with it in the same turn.
+    pub(crate) async fn hash<T: Send + 'static>(
+        &self,
+        password: &str,
+        also: impl FnOnce(&str) -> T + Send + 'static,
+    ) -> Result<(String, T), Error> {
         if password.is_empty() || password.len() > PASSWORD_LIMIT {
             let text = format!("a password has between 1 and {PASSWORD_LIMIT} octets");
             return Err(Error::Rejected(text));
         }
         let password = password.to_owned();
-        self.turn().await?.spend(move || hash(password.as_bytes())).await
+        self.turn().await?.spend(move || Ok((hash(password.as_bytes())?, also(&password)))).await
     }
 
     /// Whether `password` is the one that was hashed; with no hash to compare to it takes as long and is never right.
@@ -97,7 +101,8 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_told_from_another_and_from_nobodys() {
         let hasher = Hasher::new(1);
-        let phc = hasher.hash("right").await.unwrap();
+        let (phc, length) = hasher.hash("right", str::len).await.unwrap();
+        assert_eq!(length, 5);
         let cost = |phc: &str| phc.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!((cost(&phc), phc.len()), (cost(NOBODY), NOBODY.len()));
         for (password, phc, right) in [
@@ -116,7 +121,7 @@ mod tests {
     async fn empty_and_endless_passwords_are_not_made() {
         let hasher = Hasher::new(1);
         for password in [String::new(), "x".repeat(PASSWORD_LIMIT + 1)] {
-            assert!(matches!(hasher.hash(&password).await, Err(Error::Rejected(_))));
+            assert!(matches!(hasher.hash(&password, |_| ()).await, Err(Error::Rejected(_))));
         }
     }
 }

@@ -5,8 +5,18 @@
 #[path = "../../queue/tests/support/postgres.rs"]
 mod postgres;
 
+#[path = "contract/credentials.rs"]
+mod credentials;
 mod support;
 
+use credentials::{
+    a_challenge_does_not_tell_who_exists, a_directory_without_scram_keeps_no_keys,
+    an_account_from_before_gets_its_keys_with_the_next_password_login,
+    another_directory_has_other_challenges, another_number_of_iterations_counts_from_the_next_password_login,
+    keys_do_not_outlive_their_password_whoever_changes_it,
+    who_is_vouched_for_is_an_account_by_its_own_address,
+    whoever_knows_the_password_proves_it_without_telling,
+};
 use directory::{Directory, Error, Expansion, Member, Settings};
 use mail::{Alias, Domain, ForwardPath, Mailbox, Resolution, Timestamp};
 use support::Database;
@@ -38,6 +48,14 @@ contracts![
     quoted_and_utf8_addresses_are_addresses,
     a_directory_without_tables_says_what_to_do,
     migrating_twice_and_at_once_is_harmless,
+    whoever_knows_the_password_proves_it_without_telling,
+    a_challenge_does_not_tell_who_exists,
+    another_directory_has_other_challenges,
+    an_account_from_before_gets_its_keys_with_the_next_password_login,
+    another_number_of_iterations_counts_from_the_next_password_login,
+    keys_do_not_outlive_their_password_whoever_changes_it,
+    a_directory_without_scram_keeps_no_keys,
+    who_is_vouched_for_is_an_account_by_its_own_address,
 ];
 
 fn domain(name: &str) -> Domain {

@@ -1,6 +1,8 @@
 //! `[mda]` and `[directory]`: where accounts and mailboxes are kept, who may ask, and the limits.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use mail::Mailbox;
@@ -40,6 +42,9 @@ impl service::config::Settings for Config {
     }
 }
 
+/// How often a password may be hashed for its SCRAM keys: RFC 7677 4 asks for so many, and clients compute it at each login.
+const SCRAM_ITERATIONS: RangeInclusive<u32> = 4096..=10_000_000;
+
 /// `[directory]`: domains, accounts, aliases.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -56,6 +61,10 @@ pub struct DirectorySettings {
     pub authentication_cache: Duration,
     /// How many passwords are checked at the same time; each takes 19 MiB of memory.
     pub concurrent_hashes: usize,
+    /// Whether accounts can log in by SCRAM-SHA-256; off gives up the keys that are stored for it.
+    pub scram: bool,
+    /// How often a password is hashed for its SCRAM keys: the cost of guessing from stolen ones, and of a client's login.
+    pub scram_iterations: u32,
 }
 
 impl Default for DirectorySettings {
@@ -68,6 +77,8 @@ impl Default for DirectorySettings {
             postmaster: defaults.postmaster,
             authentication_cache: defaults.authentication_cache.into(),
             concurrent_hashes: defaults.concurrent_hashes,
+            scram: defaults.scram,
+            scram_iterations: defaults.scram_iterations.get(),
         }
     }
 }
@@ -82,6 +93,11 @@ impl DirectorySettings {
             let problem = "write one character, as in \"+\", or nothing for no details";
             return Err(ConfigError::invalid("directory.detail_separator", problem));
         }
+        if !SCRAM_ITERATIONS.contains(&self.scram_iterations) {
+            let (least, most) = (SCRAM_ITERATIONS.start(), SCRAM_ITERATIONS.end());
+            let problem = format!("between {least} (RFC 7677) and {most}, which clients can still compute");
+            return Err(ConfigError::invalid("directory.scram_iterations", problem));
+        }
         at_least_one("directory.concurrent_hashes", self.concurrent_hashes)?;
         at_least_one("directory.connections", self.connections as usize)
     }
@@ -94,6 +110,9 @@ impl DirectorySettings {
             postmaster: self.postmaster.clone(),
             authentication_cache: self.authentication_cache.get(),
             concurrent_hashes: self.concurrent_hashes,
+            scram: self.scram,
+            scram_iterations: NonZeroU32::new(self.scram_iterations)
+                .unwrap_or(directory::DEFAULT_SCRAM_ITERATIONS),
         }
     }
 }
@@ -162,6 +181,7 @@ mod tests {
             wrong(|c| c.directory.detail_separator = "++".into()).starts_with("directory.detail_separator: ")
         );
         assert!(wrong(|c| c.directory.concurrent_hashes = 0).starts_with("directory.concurrent_hashes: "));
+        assert!(wrong(|c| c.directory.scram_iterations = 4095).starts_with("directory.scram_iterations: "));
         assert!(wrong(|c| c.mda.concurrent_deliveries = 0).starts_with("mda.concurrent_deliveries: "));
     }
 

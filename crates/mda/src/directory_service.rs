@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use mail::{
     Account, Alias, Credentials, Domain, ForwardPath, Mailbox, Resolution, ScramChallenge, Timestamp,
 };
-use protocol::{Authentication, Directory, DirectoryAdmin, Error, ErrorKind};
+use protocol::{Authentication, Directory, DirectoryAdmin, Error};
 use service::clock::Clock;
 
 use crate::failure::to_agent;
@@ -31,28 +31,42 @@ impl DirectoryService {
     fn now(&self) -> Timestamp {
         self.clock.now().into()
     }
+
+    async fn check(&self, credentials: &Credentials) -> Result<Authentication, Error> {
+        let directory = &self.directory;
+        let account = match credentials {
+            Credentials::Password { login, password } => directory.authenticate(login, password).await,
+            Credentials::Scram(proof) => {
+                let proven = directory.prove_scram(proof).await.map_err(|error| to_agent(&error))?;
+                return Ok(proven.map_or(Authentication::Refused, |(account, signature)| {
+                    Authentication::Proven(account, signature)
+                }));
+            }
+            // Nobody is named who may issue tokens.
+            Credentials::Token { .. } => Ok(None),
+            Credentials::Certificate { login, addresses } => directory.vouched(login, addresses).await,
+        };
+        let account = account.map_err(|error| to_agent(&error))?;
+        Ok(account.map_or(Authentication::Refused, Authentication::Accepted))
+    }
 }
 
 #[async_trait]
 impl Directory for DirectoryService {
     async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error> {
-        let Credentials::Password { login, password } = credentials else {
-            return Ok(Authentication::Refused);
-        };
         let started = Instant::now();
-        let checked = self.directory.authenticate(login, password).await;
+        let checked = self.check(credentials).await;
         let result = match &checked {
-            Ok(Some(_)) => "accepted",
-            Ok(None) => "refused",
+            Ok(Authentication::Refused) => "refused",
+            Ok(_) => "accepted",
             Err(_) => "error",
         };
-        self.metrics.authenticated(result, started.elapsed());
-        let account = checked.map_err(|error| to_agent(&error))?;
-        Ok(account.map_or(Authentication::Refused, Authentication::Accepted))
+        self.metrics.authenticated(mechanism(credentials), result, started.elapsed());
+        checked
     }
 
-    async fn challenge_scram(&self, _: &str) -> Result<ScramChallenge, Error> {
-        Err(Error::new(ErrorKind::Rejected, "no account has SCRAM keys"))
+    async fn challenge_scram(&self, login: &str) -> Result<ScramChallenge, Error> {
+        self.directory.challenge_scram(login).await.map_err(|error| to_agent(&error))
     }
 
     async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {
@@ -100,5 +114,15 @@ impl DirectoryAdmin for DirectoryService {
 
     async fn aliases(&self, domain: Option<&Domain>) -> Result<Vec<Alias>, Error> {
         self.directory.aliases(domain).await.map_err(|error| to_agent(&error))
+    }
+}
+
+/// As metrics name it.
+fn mechanism(credentials: &Credentials) -> &'static str {
+    match credentials {
+        Credentials::Password { .. } => "password",
+        Credentials::Scram(_) => "scram",
+        Credentials::Token { .. } => "token",
+        Credentials::Certificate { .. } => "certificate",
     }
 }

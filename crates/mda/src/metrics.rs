@@ -33,7 +33,7 @@ impl Metrics {
             authentications: meter
                 .u64_counter("directory.authentications")
                 .with_unit("{authentication}")
-                .with_description("Logins checked by result: accepted, refused, error")
+                .with_description("Logins checked by mechanism and result: accepted, refused, error")
                 .build(),
             authentication_duration: meter
                 .f64_histogram("directory.authentication.duration")
@@ -48,8 +48,9 @@ impl Metrics {
         self.delivery_duration.record(took.as_secs_f64(), &[]);
     }
 
-    pub(crate) fn authenticated(&self, result: &'static str, took: Duration) {
-        self.authentications.add(1, &[KeyValue::new("result", result)]);
-        self.authentication_duration.record(took.as_secs_f64(), &[]);
+    pub(crate) fn authenticated(&self, mechanism: &'static str, result: &'static str, took: Duration) {
+        let mechanism = KeyValue::new("mechanism", mechanism);
+        self.authentication_duration.record(took.as_secs_f64(), std::slice::from_ref(&mechanism));
+        self.authentications.add(1, &[mechanism, KeyValue::new("result", result)]);
     }
 }

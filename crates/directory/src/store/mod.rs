@@ -23,9 +23,20 @@ pub(crate) enum Store {
 
 /// What a login is checked against.
 pub(crate) struct Credentials {
+    /// The hash.
     pub(crate) password: String,
+    /// SCRAM keys of the same password.
+    pub(crate) scram: Option<String>,
     pub(crate) shown_domain: String,
     pub(crate) created_at: Timestamp,
+}
+
+/// What is kept of a new password.
+pub(crate) struct Secrets {
+    /// The hash.
+    pub(crate) password: String,
+    /// SCRAM keys.
+    pub(crate) scram: Option<String>,
 }
 
 /// What a domain of ours has under the local parts that were asked for.
@@ -115,11 +126,11 @@ impl Store {
     }
 
     pub(crate) async fn credentials(&self, key: &Key) -> Result<Option<Credentials>, Error> {
-        type Row = (String, String, i64);
+        type Row = (String, Option<String>, String, i64);
         let row = run!(self, of::CREDENTIALS, fetch_optional as Row, &key.domain, &key.local_part)?;
-        Ok(row.map(|(password, shown_domain, created_at)| {
+        Ok(row.map(|(password, scram, shown_domain, created_at)| {
             let created_at = Timestamp::from_millis(created_at);
-            Credentials { password, shown_domain, created_at }
+            Credentials { password, scram, shown_domain, created_at }
         }))
     }
 
@@ -161,7 +172,7 @@ impl Store {
     pub(crate) async fn add_account(
         &self,
         key: &Key,
-        password: &str,
+        secrets: &Secrets,
         now: Timestamp,
     ) -> Result<Option<bool>, Error> {
         let (domain, local_part) = (&key.domain, &key.local_part);
@@ -171,13 +182,37 @@ impl Store {
             execute,
             domain,
             local_part,
-            password,
+            &secrets.password,
+            &secrets.scram,
             now.as_millis()
         ))
     }
 
-    pub(crate) async fn set_password(&self, key: &Key, password: &str) -> Result<bool, Error> {
-        Ok(run!(self, of::SET_PASSWORD, execute, &key.domain, &key.local_part, password)? == 1)
+    pub(crate) async fn set_password(&self, key: &Key, secrets: &Secrets) -> Result<bool, Error> {
+        let Secrets { password, scram } = secrets;
+        Ok(run!(self, of::SET_PASSWORD, execute, &key.domain, &key.local_part, password, scram)? == 1)
+    }
+
+    /// Gives an account SCRAM keys, if `password` is still the hash that it has.
+    pub(crate) async fn set_scram(&self, key: &Key, password: &str, scram: &str) -> Result<(), Error> {
+        run!(self, of::SET_SCRAM, execute, &key.domain, &key.local_part, password, scram)?;
+        Ok(())
+    }
+
+    /// Takes the SCRAM keys of all accounts away.
+    pub(crate) async fn drop_scram(&self) -> Result<(), Error> {
+        run!(self, of::DROP_SCRAM, execute)?;
+        Ok(())
+    }
+
+    pub(crate) async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(run!(self, of::SECRET, fetch_optional as (Vec<u8>,), name)?.map(|(secret,)| secret))
+    }
+
+    /// Keeps a secret, unless there is one of this name.
+    pub(crate) async fn add_secret(&self, name: &str, secret: &[u8]) -> Result<(), Error> {
+        run!(self, of::ADD_SECRET, execute, name, secret)?;
+        Ok(())
     }
 
     pub(crate) async fn remove_account(&self, key: &Key) -> Result<bool, Error> {

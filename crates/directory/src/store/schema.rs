@@ -6,16 +6,22 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// The version that this program needs.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 /// Of its own, because the queue may live in the same database.
 const TABLE: &str = "directory_migrations";
 
 pub(super) fn postgres() -> Migrator {
-    migrator(vec![migration(1, "directory", include_str!("../../migrations/postgres/0001_directory.sql"))])
+    migrator(vec![
+        migration(1, "directory", include_str!("../../migrations/postgres/0001_directory.sql")),
+        migration(2, "credentials", include_str!("../../migrations/postgres/0002_credentials.sql")),
+    ])
 }
 
 pub(super) fn sqlite() -> Migrator {
-    migrator(vec![migration(1, "directory", include_str!("../../migrations/sqlite/0001_directory.sql"))])
+    migrator(vec![
+        migration(1, "directory", include_str!("../../migrations/sqlite/0001_directory.sql")),
+        migration(2, "credentials", include_str!("../../migrations/sqlite/0002_credentials.sql")),
+    ])
 }
 
 fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {

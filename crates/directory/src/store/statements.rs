@@ -24,7 +24,7 @@ pub(super) const LOOK_UP: Statement = Statement {
 
 pub(super) const CREDENTIALS: Statement = Statement {
     name: "credentials",
-    sql: "SELECT a.password, d.shown, a.created_at \
+    sql: "SELECT a.password, CASE WHEN a.scram_of = a.password THEN a.scram END, d.shown, a.created_at \
           FROM directory_addresses a JOIN directory_domains d ON d.name = a.domain \
           WHERE a.domain = $1 AND a.local_part = $2 AND a.password IS NOT NULL",
 };
@@ -65,14 +65,35 @@ pub(super) const DOMAINS: Statement =
 
 pub(super) const ADD_ACCOUNT: Statement = Statement {
     name: "add_account",
-    sql: "INSERT INTO directory_addresses (domain, local_part, password, created_at) VALUES ($1, $2, $3, $4) \
+    sql: "INSERT INTO directory_addresses (domain, local_part, password, scram, scram_of, created_at) \
+          VALUES ($1, $2, $3, $4, $3, $5) \
           ON CONFLICT DO NOTHING",
 };
 
 pub(super) const SET_PASSWORD: Statement = Statement {
     name: "set_password",
-    sql: "UPDATE directory_addresses SET password = $3 \
+    sql: "UPDATE directory_addresses SET password = $3, scram = $4, scram_of = $3 \
           WHERE domain = $1 AND local_part = $2 AND password IS NOT NULL",
+};
+
+/// Only while the password is still the one that the keys were made of.
+pub(super) const SET_SCRAM: Statement = Statement {
+    name: "set_scram",
+    sql: "UPDATE directory_addresses SET scram = $4, scram_of = $3 \
+          WHERE domain = $1 AND local_part = $2 AND password = $3",
+};
+
+pub(super) const DROP_SCRAM: Statement = Statement {
+    name: "drop_scram",
+    sql: "UPDATE directory_addresses SET scram = NULL, scram_of = NULL WHERE scram IS NOT NULL",
+};
+
+pub(super) const SECRET: Statement =
+    Statement { name: "secret", sql: "SELECT secret FROM directory_secrets WHERE name = $1" };
+
+pub(super) const ADD_SECRET: Statement = Statement {
+    name: "add_secret",
+    sql: "INSERT INTO directory_secrets (name, secret) VALUES ($1, $2) ON CONFLICT DO NOTHING",
 };
 
 pub(super) const REMOVE_ACCOUNT: Statement = Statement {
