@@ -1,11 +1,13 @@
-//! What a submission session asks: who may come in, send as whom, to whom, and what becomes of the message.
+//! What a submission asks, by whatever protocol it comes: who may come in, send as whom, to whom, and what becomes of the
+//! message.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use mail::{Account, Credentials, Domain, Envelope, Recipient, Resolution, Timestamp};
-use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission};
+use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
 use service::clock::Clock;
 use smtp::reply::{self, Reply};
 use smtp::{Agent, SessionInfo};
@@ -27,6 +29,21 @@ pub(crate) struct Submissions {
     pub(crate) metrics: Metrics,
 }
 
+/// Who hands a message in, by whatever protocol.
+pub(crate) struct Client<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) peer: IpAddr,
+    /// The version of TLS, where it is spoken.
+    pub(crate) tls: Option<&'a str>,
+}
+
+impl<'a> Client<'a> {
+    fn of(session: &'a SessionInfo) -> Result<Self, Reply> {
+        let tls = session.tls.as_ref().map(|tls| tls.version.as_str());
+        Ok(Self { account: account(session)?, peer: session.peer.ip(), tls })
+    }
+}
+
 #[async_trait]
 impl Agent for Submissions {
     async fn connect(&self, _: &SessionInfo) -> Result<(), Reply> {
@@ -39,48 +56,24 @@ impl Agent for Submissions {
         login: &str,
         password: &str,
     ) -> Result<Account, Reply> {
-        match self.directory.authenticate(&Credentials::password(login, password)).await {
-            Ok(Authentication::Accepted(account) | Authentication::Proven(account, _)) => {
-                self.metrics.authentication("accepted");
-                Ok(account)
-            }
-            Ok(Authentication::Refused) => {
-                self.metrics.authentication("refused");
-                tracing::warn!(peer = %session.peer.ip(), login, "authentication failed");
-                Err(reply::authentication_failed())
-            }
-            Err(error) => {
-                self.metrics.authentication("unavailable");
-                tracing::warn!(%error, peer = %session.peer.ip(), "authentication cannot be checked");
-                Err(refusal::authentication_away())
-            }
-        }
+        self.check(session.peer.ip(), &Credentials::password(login, password)).await
     }
 
-    /// The null reverse-path is everybody's: clients send disposition notifications with it (RFC 8098 3).
     async fn mail(&self, session: &SessionInfo, envelope: &Envelope) -> Result<(), Reply> {
-        let account = account(session)?;
-        match envelope.reverse_path.mailbox() {
-            Some(mailbox) if !self.sender(account).owns(mailbox) => Err(refusal::reverse_path()),
-            _ => Ok(()),
-        }
+        self.may_send(account(session)?, envelope)
     }
 
-    /// Submission goes anywhere; what is ours must be there (RFC 6409 3.1).
     async fn rcpt(&self, _: &SessionInfo, _: &Envelope, recipient: &Recipient) -> Result<(), Reply> {
-        match self.directory.resolve(&recipient.forward_path).await {
-            Ok(Resolution::Deliverable(_) | Resolution::NotLocal) => Ok(()),
-            Ok(Resolution::UnknownUser) => Err(reply::unknown_user()),
-            Err(error) => {
-                tracing::warn!(%error, recipient = %recipient.forward_path, "the directory cannot be asked");
-                Err(refusal::directory_away())
-            }
-        }
+        self.may_receive(recipient).await
     }
 
     async fn data(&self, session: &SessionInfo, envelope: Envelope, content: Bytes) -> Reply {
         let size = content.len();
-        let reply = self.submit(session, envelope, &content).await.unwrap_or_else(|refused| refused);
+        let submitted = match Client::of(session) {
+            Ok(client) => self.submit(&client, envelope, &content).await,
+            Err(refused) => Err(refused),
+        };
+        let reply = submitted.map_or_else(|refused| refused, |submitted| reply::queued(submitted.id));
         self.metrics.message(&reply, size);
         reply
     }
@@ -91,31 +84,67 @@ impl Submissions {
         Sender::new(account, self.detail_separator)
     }
 
+    /// Whose credentials these are.
+    pub(crate) async fn check(&self, peer: IpAddr, credentials: &Credentials) -> Result<Account, Reply> {
+        match self.directory.authenticate(credentials).await {
+            Ok(Authentication::Accepted(account) | Authentication::Proven(account, _)) => {
+                self.metrics.authentication("accepted");
+                Ok(account)
+            }
+            Ok(Authentication::Refused) => {
+                self.metrics.authentication("refused");
+                tracing::warn!(%peer, login = credentials.login(), "authentication failed");
+                Err(reply::authentication_failed())
+            }
+            Err(error) => {
+                self.metrics.authentication("unavailable");
+                tracing::warn!(%error, %peer, "authentication cannot be checked");
+                Err(refusal::authentication_away())
+            }
+        }
+    }
+
+    /// The null reverse-path is everybody's: clients send disposition notifications with it (RFC 8098 3).
+    pub(crate) fn may_send(&self, account: &Account, envelope: &Envelope) -> Result<(), Reply> {
+        match envelope.reverse_path.mailbox() {
+            Some(mailbox) if !self.sender(account).owns(mailbox) => Err(refusal::reverse_path()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Submission goes anywhere; what is ours must be there (RFC 6409 3.1).
+    pub(crate) async fn may_receive(&self, recipient: &Recipient) -> Result<(), Reply> {
+        match self.directory.resolve(&recipient.forward_path).await {
+            Ok(Resolution::Deliverable(_) | Resolution::NotLocal) => Ok(()),
+            Ok(Resolution::UnknownUser) => Err(reply::unknown_user()),
+            Err(error) => {
+                tracing::warn!(%error, recipient = %recipient.forward_path, "the directory cannot be asked");
+                Err(refusal::directory_away())
+            }
+        }
+    }
+
     /// Completes a message and hands it over; `Ok` only once the mta has made it durable.
-    async fn submit(
+    pub(crate) async fn submit(
         &self,
-        session: &SessionInfo,
+        client: &Client<'_>,
         envelope: Envelope,
         content: &Bytes,
-    ) -> Result<Reply, Reply> {
-        let account = account(session)?;
-        let sender = self.sender(account);
+    ) -> Result<Submitted, Reply> {
+        let sender = self.sender(client.account);
         let message_id = format!("<{}@{}>", Uuid::new_v4(), self.host);
         let fresh = Fresh {
             now: Timestamp::from(self.clock.now()),
             message_id: &message_id,
-            author: envelope.reverse_path.mailbox().unwrap_or(&account.address),
+            author: envelope.reverse_path.mailbox().unwrap_or(&client.account.address),
         };
         let content = complete(content, &sender, &fresh)?;
-        let submission = Submission {
-            envelope,
-            content,
-            tls: session.tls.as_ref().map(|tls| tls.version.clone()),
-            by: self.host.clone(),
-        };
-        let submitted = self.relay.enqueue(submission).await.map_err(|error| not_taken(session, error))?;
+        let submission =
+            Submission { envelope, content, tls: client.tls.map(str::to_owned), by: self.host.clone() };
+        let submitted =
+            self.relay.enqueue(submission).await.map_err(|error| not_taken(client.peer, error))?;
         tracing::Span::current().record("queue_id", tracing::field::display(submitted.id));
-        Ok(reply::queued(submitted.id))
+        Ok(submitted)
     }
 }
 
@@ -125,8 +154,8 @@ fn account(session: &SessionInfo) -> Result<&Account, Reply> {
 }
 
 /// Whatever is not known to be for good is worth another try; the client still has the message.
-fn not_taken(session: &SessionInfo, error: Error) -> Reply {
-    tracing::warn!(%error, peer = %session.peer.ip(), "a message was not taken by the mta");
+fn not_taken(peer: IpAddr, error: Error) -> Reply {
+    tracing::warn!(%error, %peer, "a message was not taken by the mta");
     match error.kind {
         ErrorKind::Overloaded => reply::storage_full(),
         ErrorKind::Rejected => refusal::rejected(error.message),
