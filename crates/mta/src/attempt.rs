@@ -187,7 +187,10 @@ impl Attempts {
             let (outcomes, said) = match &hop {
                 NextHop::Local => self.local.deliver(loaded, &deliveries).await,
                 hop => {
-                    self.outbound.deliver(hop, loaded, &deliveries, &|| self.queue.may_commit(job.id)).await
+                    let Message { envelope, accepted_at, .. } = &loaded.message;
+                    let deliver_by = times::remaining(envelope, *accepted_at, self.now());
+                    let may_commit = || self.queue.may_commit(job.id);
+                    self.outbound.deliver(hop, loaded, deliver_by, &deliveries, &may_commit).await
                 }
             };
             verdict = said;

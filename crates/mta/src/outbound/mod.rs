@@ -5,13 +5,15 @@ pub mod pool;
 pub mod resolve;
 pub mod security;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::{Outcome, Recipient, Status};
+use mail::{Content, DeliverBy, DeliverByMode, Envelope, Outcome, Recipient, Status};
 use queue::Delivery;
 use smtp::client::{self, Connection};
+use smtp::extension::Capabilities;
 
 use crate::config;
 use crate::memory::Loaded;
@@ -57,44 +59,59 @@ impl Outbound {
         Ok(Self {
             resolver,
             pool: Pool::new(settings.connection_idle.get(), settings.idle_connections),
-            securities: Securities::new()?,
+            securities: Securities::new(settings.authority_file.as_deref())?,
             client: Arc::new(client),
             settings: Arc::new(settings.clone()),
         })
     }
 
-    /// Sends one message to recipients that share a next hop; one outcome for each, in their order.
+    /// Sends one message, with what is left of its time to deliver by, to recipients that share a next hop; one outcome for
+    /// each, in their order. Who keeps us for longer than an attempt may last is left.
     pub async fn deliver(
         &self,
         hop: &NextHop,
         loaded: &Loaded,
+        deliver_by: Option<DeliverBy>,
         deliveries: &[&Delivery],
         may_commit: MayCommit<'_>,
     ) -> (Vec<Attempted>, Verdict) {
-        let all = |status: Status, remote: Option<String>| {
-            let outcome = Outcome::refused(status);
-            let one = Attempted { outcome, remote, passed_on: PassedOn::default() };
-            vec![one; deliveries.len()]
+        let envelope = &loaded.message.envelope;
+        let message = Outgoing {
+            key: pool_key(hop, envelope),
+            envelope: match deliver_by {
+                Some(_) => Cow::Owned(Envelope { deliver_by, ..envelope.clone() }),
+                None => Cow::Borrowed(envelope),
+            },
+            recipients: deliveries.iter().map(|delivery| delivery.recipient.clone()).collect(),
+            content: &loaded.content,
+            may_commit,
         };
+        let limit = self.settings.attempt_time.get();
+        tokio::time::timeout(limit, self.attempt(hop, &message)).await.unwrap_or_else(|_| {
+            let text =
+                format!("the attempt was given up: it had not come to an end after {} s", limit.as_secs());
+            (message.all(&Status::new(451, (4, 4, 2), text), None), Verdict::Silent)
+        })
+    }
+
+    async fn attempt(&self, hop: &NextHop, message: &Outgoing<'_>) -> (Vec<Attempted>, Verdict) {
         let candidates = match self.candidates(hop).await {
             Ok(candidates) => candidates,
             Err(status) => {
                 let verdict = if status.is_transient() { Verdict::Silent } else { Verdict::Answered };
-                return (all(status, None), verdict);
+                return (message.all(&status, None), verdict);
             }
         };
-        let plan = match self.securities.plan(hop) {
+        let plan = match self.securities.plan(hop, message.envelope.require_tls) {
             Ok(plan) => plan,
-            Err(status) => return (all(status, None), Verdict::Answered),
+            Err(status) => return (message.all(&status, None), Verdict::Answered),
         };
-        let recipients: Vec<Recipient> =
-            deliveries.iter().map(|delivery| delivery.recipient.clone()).collect();
         let mut last = Failure::nobody_tried();
         for candidate in &candidates {
-            match self.try_candidate(hop, &plan, candidate, loaded, &recipients, may_commit).await {
+            match self.try_candidate(&plan, candidate, message).await {
                 Ok(attempted) => return (attempted, Verdict::Answered),
                 Err(failure) if failure.stage == Stage::Final => {
-                    return (all(failure.status, failure.remote), Verdict::Answered);
+                    return (message.all(&failure.status, failure.remote), Verdict::Answered);
                 }
                 Err(failure) => {
                     tracing::debug!(host = candidate.name, address = %candidate.address, status = %failure.status, "trying the next server");
@@ -102,7 +119,7 @@ impl Outbound {
                 }
             }
         }
-        (all(last.status, last.remote), Verdict::Silent)
+        (message.all(&last.status, last.remote), Verdict::Silent)
     }
 
     /// Ends connections that nobody uses any more, from time to time, until the process ends.
@@ -141,40 +158,38 @@ impl Outbound {
     /// meanwhile is no failure of the server.
     async fn try_candidate(
         &self,
-        hop: &NextHop,
         plan: &Plan,
         candidate: &Candidate,
-        loaded: &Loaded,
-        recipients: &[Recipient],
-        may_commit: MayCommit<'_>,
+        message: &Outgoing<'_>,
     ) -> Result<Vec<Attempted>, Failure> {
-        let key = hop.key();
-        if let Some(open) = self.pool.take(&key, candidate.address) {
-            match self.transact(&key, candidate.address, open, loaded, recipients, may_commit).await {
+        if let Some(open) = self.pool.take(&message.key, candidate.address) {
+            match self.transact(candidate.address, open, message).await {
                 Err(failure) if failure.stage == Stage::Connection => {}
                 answered => return answered,
             }
         }
         let open = self.open(plan, candidate).await?;
-        self.transact(&key, candidate.address, open, loaded, recipients, may_commit).await
+        self.transact(candidate.address, open, message).await
     }
 
     async fn transact(
         &self,
-        key: &Arc<str>,
         address: SocketAddr,
         mut open: Open,
-        loaded: &Loaded,
-        recipients: &[Recipient],
-        may_commit: MayCommit<'_>,
+        message: &Outgoing<'_>,
     ) -> Result<Vec<Attempted>, Failure> {
-        let envelope = &loaded.message.envelope;
-        let statuses = match open.connection.transact(envelope, recipients, &loaded.content, may_commit).await
-        {
+        let Outgoing { key, envelope, recipients, content, may_commit } = message;
+        let offered = open.connection.capabilities();
+        let passed_on = PassedOn { dsn: offered.dsn, deliver_by: offered.deliver_by.is_some() };
+        if let Some(status) = too_slow(envelope, offered) {
+            let attempted = message.all(&status, Some(open.remote.clone()));
+            self.pool.give(key, address, open);
+            return Ok(attempted);
+        }
+        let statuses = match open.connection.transact(envelope, recipients, content, *may_commit).await {
             Ok(statuses) => statuses,
             Err(error) => return Err(Failure::in_transaction(&error, Some(open.remote.clone()))),
         };
-        let passed_on = PassedOn { dsn: open.connection.capabilities().dsn, deliver_by: false };
         let attempted = statuses
             .into_iter()
             .map(|status| {
@@ -219,6 +234,45 @@ impl Outbound {
         candidate: &Candidate,
     ) -> Result<Connection, client::Error> {
         Connection::connect(candidate.address, &self.client, security, &candidate.name).await
+    }
+}
+
+/// One message on its way to one next hop.
+struct Outgoing<'a> {
+    /// What it may share connections with.
+    key: Arc<str>,
+    envelope: Cow<'a, Envelope>,
+    recipients: Vec<Recipient>,
+    content: &'a Content,
+    may_commit: MayCommit<'a>,
+}
+
+impl Outgoing<'_> {
+    /// The same for every recipient.
+    fn all(&self, status: &Status, remote: Option<String>) -> Vec<Attempted> {
+        let outcome = Outcome::refused(status.clone());
+        let one = Attempted { outcome, remote, passed_on: PassedOn::default() };
+        vec![one; self.recipients.len()]
+    }
+}
+
+/// A connection with a verified certificate is one of its own: what requires none must not be what it was opened for.
+fn pool_key(hop: &NextHop, envelope: &Envelope) -> Arc<str> {
+    let key = hop.key();
+    if envelope.require_tls { format!("verified:{key}").into() } else { key }
+}
+
+/// Why a message that is to come back rather than late must not go to this server (RFC 2852 4): it knows nothing of the time,
+/// or takes longer than is left.
+fn too_slow(envelope: &Envelope, offered: &Capabilities) -> Option<Status> {
+    let by = envelope.deliver_by.filter(|by| by.mode == DeliverByMode::Return)?;
+    match offered.deliver_by {
+        None => Some(Status::new(554, (5, 4, 7), "the next server knows no time to deliver by (DELIVERBY)")),
+        Some(Some(least)) if by.seconds < i64::from(least) => {
+            let text = format!("the next server takes at least {least} s, and {} s are left", by.seconds);
+            Some(Status::new(554, (5, 4, 7), text))
+        }
+        Some(_) => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Which TLS and which login a next hop gets. Certificates are checked for hosts that configuration names, when it asks for it;
 //! exchangers found through DNS get TLS where they offer it, whatever their certificate (RFC 7435).
 
+use std::path::Path;
+
 use mail::Status;
 use service::config::secret;
 use smtp::client::Security;
@@ -24,12 +26,12 @@ pub struct Plan {
 }
 
 impl Securities {
-    /// TLS that trusts the system's authorities.
+    /// TLS that trusts the system's authorities, and those in this PEM file.
     ///
     /// # Errors
-    /// When the TLS library refuses its own defaults.
-    pub fn new() -> Result<Self, TlsError> {
-        let verified = match ClientTls::verified(None) {
+    /// When the file cannot be used, or the TLS library refuses its own defaults.
+    pub fn new(authority: Option<&Path>) -> Result<Self, TlsError> {
+        let verified = match ClientTls::verified(authority) {
             Ok(verified) => Some(verified),
             Err(TlsError::NoRoots) => None,
             Err(error) => return Err(error),
@@ -37,21 +39,26 @@ impl Securities {
         Ok(Self { verified })
     }
 
-    /// The plan for a next hop.
+    /// The plan for a next hop, and for a message that requires TLS with a verified certificate (RFC 8689 4.2.1).
     ///
     /// # Errors
-    /// A status when the configured password cannot be read.
-    pub fn plan(&self, hop: &NextHop) -> Result<Plan, Status> {
+    /// A status when the configured password cannot be read, or the next hop cannot be what the message requires.
+    pub fn plan(&self, hop: &NextHop, require_tls: bool) -> Result<Plan, Status> {
         let NextHop::Relay(host) = hop else {
+            if require_tls {
+                return Err(unproven());
+            }
             return Ok(Plan { security: Security::Opportunistic, fall_back: true, credentials: None });
         };
         let security = match host.tls {
+            RelayTls::Opportunistic if require_tls => Security::StartTls(self.verified()?),
             RelayTls::Opportunistic => Security::Opportunistic,
             RelayTls::Required => Security::StartTls(self.verified()?),
             RelayTls::Implicit => Security::Implicit(self.verified()?),
+            RelayTls::None if require_tls => return Err(without_tls(host)),
             RelayTls::None => Security::Plain,
         };
-        let fall_back = host.tls == RelayTls::Opportunistic && host.login.is_none();
+        let fall_back = host.tls == RelayTls::Opportunistic && host.login.is_none() && !require_tls;
         Ok(Plan { security, fall_back, credentials: credentials(host)? })
     }
 }
@@ -81,6 +88,21 @@ impl Plan {
     pub fn credentials(&self) -> Option<(&str, &str)> {
         self.credentials.as_ref().map(|(login, password)| (login.as_str(), password.expose()))
     }
+}
+
+/// Whoever can forge DNS can name another server, whose certificate is then as good as any: the names of exchangers need
+/// DNSSEC or MTA-STS to be worth verifying.
+fn unproven() -> Status {
+    let text = "the message requires TLS of every hop (REQUIRETLS), and the servers of this destination are known by unsigned DNS alone";
+    Status::new(550, (5, 7, 30), text)
+}
+
+fn without_tls(host: &RelayHost) -> Status {
+    Status::new(
+        550,
+        (5, 7, 30),
+        format!("the message requires TLS of every hop (REQUIRETLS), and {host} is configured without"),
+    )
 }
 
 fn credentials(host: &RelayHost) -> Result<Option<(String, service::config::Secret)>, Status> {
