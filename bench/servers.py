@@ -3,14 +3,27 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from load import free_port, wait_for_port
 
+ROOT = Path(__file__).resolve().parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
 # A local address that is an alias for one elsewhere.
 HERE, THERE = "bench.test", "sink.test"
+
+
+def program(named):
+    """The release binary, which is built where it is missing; or the one that was named."""
+    if named is not None:
+        return named
+    built = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "postrider"
+    if not built.exists():
+        print("building the release binary", file=sys.stderr)
+        subprocess.run(["cargo", "build", "--release", "-p", "postrider"], cwd=ROOT, check=True)
+    return built
 
 
 def tree(root):
@@ -46,8 +59,16 @@ class Server:
         self.folder = folder
         self.sink_port = sink_port
         self.options = options
+        self.settings = {}
         self.port = free_port()
         self.process = None
+
+    def memory(self, name="VmRSS"):
+        """Resident octets of the process, now or (VmHWM) at the most."""
+        for line in Path(f"/proc/{self.process}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError(f"the kernel does not tell {name}")
 
     def cpu_seconds(self):
         """Of the whole tree: user and system, with those of children that have ended."""
@@ -127,6 +148,7 @@ class Postrider(Server):
             "service.listen.health": "127.0.0.1:0",
             "service.hostname": f"mx.{HERE}",
             f'mta.routes."{THERE}"': f"127.0.0.1:{self.sink_port}",
+            **self.settings,
         }
         data = ["--data", str(self.folder / "data")]
         command = [str(self.options.postrider), "up", *data, "--domain", HERE, "--ready-file", str(ready)]
