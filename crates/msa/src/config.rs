@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use mail::Priority;
+use mail::{Mailbox, Priority};
 use protocol::client;
 use serde::{Deserialize, Serialize};
-use service::config::{ByteSize, ConfigError, Duration, Service, Telemetry, Tls};
+use service::config::{ByteSize, ConfigError, Duration, Networks, Service, Telemetry, Tls};
 
 /// What the program `msa` reads.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -62,6 +62,18 @@ pub struct Settings {
     /// What stands between an account's name and a detail, as in `alice+lists@example.org`, which its owner may send as
     /// too; empty for no details. The same as the mda's.
     pub detail_separator: String,
+    /// Whether VRFY and EXPN tell those who have authenticated who is here.
+    pub verify: bool,
+    /// Networks that VRFY and EXPN tell who is here.
+    pub verify_from: Networks,
+    /// Networks that may say by XCLIENT and XFORWARD whom they speak for.
+    pub xclient_from: Networks,
+    /// Whether they may also say who has authenticated, which is then believed without a password.
+    pub xclient_login: bool,
+    /// Networks that may give QUEU, TICK and VERB.
+    pub verbs_from: Networks,
+    /// Accounts that may give QUEU, TICK and VERB.
+    pub administrators: Vec<Mailbox>,
     /// `[msa.limits]`
     pub limits: Limits,
 }
@@ -73,6 +85,12 @@ impl Default for Settings {
             mta: client::Settings::default(),
             mda: client::Settings::default(),
             detail_separator: "+".to_owned(),
+            verify: false,
+            verify_from: Networks::default(),
+            xclient_from: Networks::default(),
+            xclient_login: false,
+            verbs_from: Networks::default(),
+            administrators: Vec::new(),
             limits: Limits::default(),
         }
     }

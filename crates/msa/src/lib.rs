@@ -5,6 +5,7 @@
 mod author;
 mod completion;
 mod config;
+mod inquiries;
 mod metrics;
 mod policy;
 mod refusal;
@@ -25,6 +26,7 @@ use smtp::tls::CertificateFiles;
 
 pub use config::{Config, Limits, Listen, Settings};
 
+use inquiries::Inquiries;
 use metrics::Metrics;
 use submission::Submissions;
 
@@ -61,6 +63,7 @@ pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow
     let settings = Arc::new(sessions(&config.msa, &host, &context.clock));
     let agent = Arc::new(Submissions {
         relay: others.relay,
+        inquiries: Inquiries { directory: Arc::clone(&others.directory) },
         directory: others.directory,
         host,
         detail_separator: config.msa.separator(),

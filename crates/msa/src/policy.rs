@@ -22,6 +22,12 @@ pub(crate) fn of(settings: &Settings, clock: &Arc<dyn Clock>) -> Policy {
         min_deliver_by: seconds(limits.deliver_by.get()),
         future_release: (hold > 0).then(|| FutureRelease { max_seconds: hold, now: Arc::new(now) }),
         max_priority: Priority::new(limits.priority).unwrap_or_default(),
+        verify_authenticated: settings.verify,
+        verify_from: settings.verify_from.to_vec(),
+        xclient_from: settings.xclient_from.to_vec(),
+        xclient_login: settings.xclient_login,
+        verbs_from: settings.verbs_from.to_vec(),
+        administrators: settings.administrators.clone(),
         ..Policy::default()
     }
 }

@@ -10,10 +10,11 @@ use mail::{Account, Credentials, Domain, Envelope, Recipient, Resolution, Timest
 use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
 use service::clock::Clock;
 use smtp::reply::{self, Reply};
-use smtp::{Agent, SessionInfo};
+use smtp::{Agent, Inquiry, SessionInfo};
 use uuid::Uuid;
 
 use crate::completion::{Fresh, complete};
+use crate::inquiries::Inquiries;
 use crate::metrics::Metrics;
 use crate::refusal;
 use crate::sender::Sender;
@@ -22,6 +23,8 @@ use crate::sender::Sender;
 pub(crate) struct Submissions {
     pub(crate) relay: Arc<dyn Relay>,
     pub(crate) directory: Arc<dyn Directory>,
+    /// Answers what is no mail.
+    pub(crate) inquiries: Inquiries,
     /// This host, in Received and Message-ID fields.
     pub(crate) host: Domain,
     pub(crate) detail_separator: Option<char>,
@@ -59,6 +62,17 @@ impl Agent for Submissions {
         self.check(session.peer.ip(), &Credentials::password(login, password)).await
     }
 
+    /// Whoever a listed proxy vouches for must have an account here; no password is seen.
+    async fn vouched(&self, session: &SessionInfo, login: &str) -> Result<Account, Reply> {
+        let credentials =
+            Credentials::Certificate { login: login.to_owned(), addresses: vec![login.to_owned()] };
+        self.check(session.peer.ip(), &credentials).await
+    }
+
+    async fn inquire(&self, _: &SessionInfo, inquiry: &Inquiry) -> Reply {
+        self.inquiries.answer(inquiry).await
+    }
+
     async fn mail(&self, session: &SessionInfo, envelope: &Envelope) -> Result<(), Reply> {
         self.may_send(account(session)?, envelope)
     }
@@ -73,7 +87,9 @@ impl Agent for Submissions {
             Ok(client) => self.submit(&client, envelope, &content).await,
             Err(refused) => Err(refused),
         };
-        let reply = submitted.map_or_else(|refused| refused, |submitted| reply::queued(submitted.id));
+        let trace = protocol::trace::current();
+        let queued = |submitted: Submitted| reply::queued_for(session, submitted.id, trace.trace_id());
+        let reply = submitted.map_or_else(|refused| refused, queued);
         self.metrics.message(&reply, size);
         reply
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use mail::Domain;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use service::config::{ByteSize, ConfigError, Duration, SecretUrl, Service, Telemetry, Tls};
+use service::config::{ByteSize, ConfigError, Duration, Networks, SecretUrl, Service, Telemetry, Tls};
 
 pub use relay_host::{RelayHost, RelayTls};
 
@@ -73,6 +73,12 @@ pub struct Settings {
     pub routes: BTreeMap<String, RelayHost>,
     /// Where everything goes that neither the directory nor a route knows, in place of DNS.
     pub smart_host: Option<RelayHost>,
+    /// Networks that VRFY and EXPN tell who is here.
+    pub verify_from: Networks,
+    /// Networks that may say by XCLIENT and XFORWARD whom they speak for.
+    pub xclient_from: Networks,
+    /// Networks that may give QUEU, TICK and VERB.
+    pub verbs_from: Networks,
     /// `[mta.retry]`
     pub retry: Retry,
     /// `[mta.inbound]`

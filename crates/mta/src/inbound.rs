@@ -7,7 +7,8 @@ use bytes::Bytes;
 use mail::{Account, Content, Domain, Envelope, Recipient, Resolution};
 use protocol::{Directory, ErrorKind, Relay, Submission};
 use smtp::reply::{self, Reply};
-use smtp::{Agent, SessionInfo};
+use smtp::verification::Subject;
+use smtp::{Agent, Inquiry, SessionInfo};
 
 use crate::intake::Intake;
 
@@ -47,6 +48,14 @@ impl Agent for Inbound {
         }
     }
 
+    async fn inquire(&self, _: &SessionInfo, inquiry: &Inquiry) -> Reply {
+        match inquiry {
+            Inquiry::Verify(name) => self.ask(name, |subject, found| subject.verified(found, false)).await,
+            Inquiry::Expand(name) => self.ask(name, Subject::expanded).await,
+            Inquiry::Start { .. } | Inquiry::List { .. } => reply::not_implemented(),
+        }
+    }
+
     async fn data(&self, session: &SessionInfo, envelope: Envelope, content: Bytes) -> Reply {
         let submission = Submission {
             envelope,
@@ -57,7 +66,7 @@ impl Agent for Inbound {
         match self.intake.enqueue(submission).await {
             Ok(submitted) => {
                 tracing::Span::current().record("queue_id", tracing::field::display(submitted.id));
-                reply::queued(submitted.id)
+                reply::queued_for(session, submitted.id, protocol::trace::current().trace_id())
             }
             Err(error) => {
                 tracing::warn!(%error, peer = %session.peer, "a message was not taken");
@@ -66,6 +75,23 @@ impl Agent for Inbound {
                     ErrorKind::Rejected => Reply::new(554, (5, 6, 0), error.message),
                     _ => reply::local_trouble(),
                 }
+            }
+        }
+    }
+}
+
+impl Inbound {
+    /// What a peer hears of somebody that it asks about.
+    async fn ask(&self, name: &str, say: impl Fn(&Subject, &Resolution) -> Reply) -> Reply {
+        let subject = match Subject::parse(name) {
+            Ok(subject) => subject,
+            Err(refusal) => return refusal,
+        };
+        match self.directory.resolve(subject.path()).await {
+            Ok(found) => say(&subject, &found),
+            Err(error) => {
+                tracing::warn!(%error, recipient = %subject.path(), "the directory cannot be asked");
+                reply::local_trouble()
             }
         }
     }

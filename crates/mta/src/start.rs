@@ -290,6 +290,9 @@ fn listen_mx(
         max_sessions: inbound.sessions,
         policy: Policy {
             min_deliver_by: u32::try_from(inbound.deliver_by.as_secs()).unwrap_or(u32::MAX),
+            verify_from: config.mta.verify_from.to_vec(),
+            xclient_from: config.mta.xclient_from.to_vec(),
+            verbs_from: config.mta.verbs_from.to_vec(),
             ..Policy::default()
         },
         timeouts: server::Timeouts { command: inbound.idle.get(), ..server::Timeouts::default() },

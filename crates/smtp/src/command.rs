@@ -156,6 +156,7 @@ impl Command {
         }
         let (verb, rest) = line.split_once(' ').unwrap_or((line.trim_end(), ""));
         let arguments = rest.trim_end_matches(' ');
+        let trimmed = || arguments.trim_start_matches(' ').to_owned();
         match verb.to_ascii_uppercase().as_str() {
             "HELO" => name(arguments, "Usage: HELO name").map(Self::Helo),
             "EHLO" => name(arguments, "Usage: EHLO name").map(Self::Ehlo),
@@ -169,12 +170,12 @@ impl Command {
             "HELP" => Ok(Self::Help),
             "VRFY" => some(arguments, Self::Vrfy, "Usage: VRFY user"),
             "EXPN" => some(arguments, Self::Expn, "Usage: EXPN list"),
-            "ETRN" => Ok(Self::Etrn(arguments.to_owned())),
-            "XCLIENT" => Ok(Self::XClient(arguments.to_owned())),
-            "XFORWARD" => Ok(Self::XForward(arguments.to_owned())),
-            "QUEU" => Ok(Self::Queu(arguments.to_owned())),
-            "TICK" => Ok(Self::Tick(arguments.to_owned())),
-            "VERB" => Ok(Self::Verb(arguments.to_owned())),
+            "ETRN" => Ok(Self::Etrn(trimmed())),
+            "XCLIENT" => Ok(Self::XClient(trimmed())),
+            "XFORWARD" => Ok(Self::XForward(trimmed())),
+            "QUEU" => Ok(Self::Queu(trimmed())),
+            "TICK" => Ok(Self::Tick(trimmed())),
+            "VERB" => Ok(Self::Verb(trimmed())),
             "AUTH" => auth(arguments),
             "BDAT" => bdat(arguments),
             "SEND" | "SOML" | "SAML" | "TURN" => Err(CommandError::NotImplemented),
@@ -218,7 +219,8 @@ fn some(
     command: fn(String) -> Command,
     usage: &'static str,
 ) -> Result<Command, CommandError> {
-    if arguments.is_empty() { Err(CommandError::Syntax(usage)) } else { Ok(command(arguments.to_owned())) }
+    let argument = arguments.trim_start_matches(' ');
+    if argument.is_empty() { Err(CommandError::Syntax(usage)) } else { Ok(command(argument.to_owned())) }
 }
 
 fn bdat(arguments: &str) -> Result<Command, CommandError> {

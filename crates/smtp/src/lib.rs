@@ -18,6 +18,7 @@ pub mod server;
 pub mod session;
 mod stream;
 pub mod tls;
+pub mod verification;
 
 pub use agent::{Agent, Inquiry, SessionInfo};
 pub use extension::Capabilities;

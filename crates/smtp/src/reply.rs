@@ -28,6 +28,7 @@ pub struct Reply {
     code: u16,
     enhanced: Option<EnhancedStatus>,
     text: Cow<'static, str>,
+    utf8: bool,
 }
 
 impl Reply {
@@ -35,13 +36,19 @@ impl Reply {
     #[must_use]
     pub fn new(code: u16, enhanced: (u8, u16, u16), text: impl Into<Cow<'static, str>>) -> Self {
         let enhanced = EnhancedStatus::new(enhanced.0, enhanced.1, enhanced.2);
-        Self { code, enhanced: Some(enhanced), text: text.into() }
+        Self { code, enhanced: Some(enhanced), text: text.into(), utf8: false }
     }
 
     /// A reply that has no enhanced status by its nature: greeting, EHLO, 334 and 354 (RFC 2034 4).
     #[must_use]
     pub fn bare(code: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, enhanced: None, text: text.into() }
+        Self { code, enhanced: None, text: text.into(), utf8: false }
+    }
+
+    /// The same for a peer that takes UTF-8 in it (RFC 6531 3.7.4.2).
+    #[must_use]
+    pub fn in_utf8(self) -> Self {
+        Self { utf8: true, ..self }
     }
 
     /// The reply code.
@@ -105,8 +112,13 @@ impl Reply {
         if self.text.len() <= room && self.text.bytes().all(|b| matches!(b, b' '..=b'~')) {
             return self.encode_line(out, b' ', self.text.as_bytes());
         }
-        let printable = |c: char| if matches!(c, ' '..='~') { c as u8 } else { b'?' };
-        let lines: Vec<Vec<u8>> = self.text.split('\n').map(|l| l.chars().map(printable).collect()).collect();
+        let may_stay = |c: char| matches!(c, ' '..='~') || (self.utf8 && !c.is_ascii() && !c.is_control());
+        let printable = |c: char| if may_stay(c) { c } else { '?' };
+        let lines: Vec<Vec<u8>> = self
+            .text
+            .split('\n')
+            .map(|l| l.chars().map(printable).collect::<String>().into_bytes())
+            .collect();
         let empty: &[u8] = b"";
         let mut pieces = lines
             .iter()
@@ -167,7 +179,7 @@ impl Reply {
             }
             if last {
                 input.advance(at);
-                return Ok(Some(Self { code: line_code, enhanced, text: text.into() }));
+                return Ok(Some(Self { code: line_code, enhanced, text: text.into(), utf8: false }));
             }
         }
         if input.len() > WHOLE_LIMIT { Err(ReplyError::TooLong) } else { Ok(None) }
@@ -213,7 +225,7 @@ impl fmt::Display for Reply {
 
 impl From<Status> for Reply {
     fn from(status: Status) -> Self {
-        Self { code: status.code, enhanced: Some(status.enhanced), text: status.text.into() }
+        Self { code: status.code, enhanced: Some(status.enhanced), text: status.text.into(), utf8: false }
     }
 }
 

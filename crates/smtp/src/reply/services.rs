@@ -1,8 +1,11 @@
 //! Replies of service extensions and of commands that not everybody may give.
 
+use std::fmt::Display;
+
 use mail::Priority;
 
 use super::Reply;
+use crate::agent::SessionInfo;
 
 /// Answer to a MAIL whose MT-PRIORITY is granted only in part (RFC 6710 4.1): the text begins with what is granted.
 #[must_use]
@@ -46,6 +49,16 @@ pub fn not_authorized() -> Reply {
     Reply::new(550, (5, 7, 0), "Insufficient authorization")
 }
 
+/// Answer to the end of data once the message is durable; who said VERB ON hears the ids one by one.
+#[must_use]
+pub fn queued_for(session: &SessionInfo, id: impl Display, trace: Option<&str>) -> Reply {
+    if !session.verbose {
+        return super::queued(id);
+    }
+    let trace = trace.map(|trace| format!("\ntrace-id {trace}")).unwrap_or_default();
+    Reply::new(250, (2, 0, 0), format!("Queued as {id}\nqueue-id {id}{trace}"))
+}
+
 /// TICK was taken.
 #[must_use]
 pub fn ticked(token: &str) -> Reply {
@@ -60,14 +73,14 @@ pub fn verbose(on: bool) -> Reply {
 
 /// Answer to VRFY: this is the address (RFC 5321 3.5.1).
 #[must_use]
-pub fn verified(mailbox: &mail::Mailbox) -> Reply {
-    Reply::new(250, (2, 1, 5), format!("<{mailbox}>"))
+pub fn verified(address: String) -> Reply {
+    Reply::new(250, (2, 1, 5), address)
 }
 
 /// Answer to VRFY: not ours, but it would be taken (RFC 5321 3.4).
 #[must_use]
-pub fn forwarded_elsewhere(mailbox: &mail::Mailbox) -> Reply {
-    Reply::new(251, (2, 1, 5), format!("User not local; will forward to <{mailbox}>"))
+pub fn forwarded_elsewhere(address: String) -> Reply {
+    Reply::new(251, (2, 1, 5), format!("User not local; will forward to {address}"))
 }
 
 /// Answer to VRFY and EXPN: not ours, and it would not be taken (RFC 5321 3.4).
@@ -84,9 +97,14 @@ pub fn ambiguous() -> Reply {
 
 /// Answer to EXPN: the members, one on a line (RFC 5321 3.5.2).
 #[must_use]
-pub fn members(members: &[mail::Mailbox]) -> Reply {
-    let lines: Vec<String> = members.iter().map(|member| format!("<{member}>")).collect();
-    Reply::new(250, (2, 1, 5), lines.join("\n"))
+pub fn members(lines: String) -> Reply {
+    Reply::new(250, (2, 1, 5), lines)
+}
+
+/// Answer to VRFY and EXPN that would need UTF-8, which the peer did not say to take (RFC 6531 3.7.4.2).
+#[must_use]
+pub fn reply_needs_smtputf8() -> Reply {
+    Reply::new(553, (5, 6, 8), "The answer is not ASCII: ask again with the parameter SMTPUTF8")
 }
 
 /// Answer to EXPN: the address is somebody's own and no list.

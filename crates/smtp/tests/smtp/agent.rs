@@ -39,7 +39,7 @@ impl Rules {
 
     /// Says what was asked.
     pub(crate) fn judge_inquiry(inquiry: &Inquiry) -> Reply {
-        Reply::new(250, (2, 0, 0), format!("{inquiry:?}"))
+        Reply::new(250, (2, 0, 0), format!("{inquiry:?}").replace('"', "'"))
     }
 
     pub(crate) fn judge_sender(envelope: &Envelope) -> Result<(), Reply> {

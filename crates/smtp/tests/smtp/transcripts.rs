@@ -4,7 +4,9 @@
 //!   `\` at the end leaves the CRLF out; `C*1000: text` sends it so many times.
 //! - `S: text` the server answers exactly this line; `S:` lines in a row are all that it answers.
 //! - `@ word …` before the greeting sets the session up: `tls`, `starttls`, `authentication`, `require_authentication`,
-//!   `require_tls`, `no_memory`, `max_size=…`, `max_recipients=…`, `max_errors=…`, `max_auth_failures=…`.
+//!   `require_tls`, `no_memory`, `max_size=…`, `max_recipients=…`, `max_errors=…`, `max_auth_failures=…`, `max_hold=…`,
+//!   `max_priority=…`, `verify`, `verify_from=…`, `etrn_from=…`, `xclient_from=…`, `xclient_login`, `verbs_from=…`,
+//!   `administrator=…`.
 //! - `@ handshake` the server waits for the TLS handshake, which happens; `@ close` it closes the connection.
 //! - `#` a remark.
 
@@ -12,8 +14,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use mail::{Priority, Timestamp};
 use smtp::SessionInfo;
 use smtp::TlsInfo;
+use smtp::policy::{FutureRelease, Now, Policy};
 use smtp::server::Settings;
 use smtp::session::{Answer, Question, Session, Step};
 
@@ -187,7 +191,27 @@ pub(crate) fn set_up(setup: &mut Setup, word: &str) {
         ("max_recipients", value) => settings.max_recipients = value.parse().unwrap(),
         ("max_errors", value) => settings.max_errors = value.parse().unwrap(),
         ("max_auth_failures", value) => settings.max_auth_failures = value.parse().unwrap(),
-        (word, _) => panic!("{word} is no setting"),
+        (word, value) => set_policy(&mut settings.policy, word, value),
+    }
+}
+
+/// The sessions are those of 192.0.2.1, at one moment of 2026.
+fn set_policy(policy: &mut Policy, word: &str, value: &str) {
+    let networks = || value.split(',').map(|network| network.parse().unwrap()).collect();
+    match word {
+        "max_hold" => {
+            let now: Now = Arc::new(|| Timestamp::from_millis(1_795_455_845_123));
+            policy.future_release = Some(FutureRelease { max_seconds: value.parse().unwrap(), now });
+        }
+        "max_priority" => policy.max_priority = Priority::new(value.parse().unwrap()).unwrap(),
+        "verify" => policy.verify_authenticated = true,
+        "verify_from" => policy.verify_from = networks(),
+        "etrn_from" => policy.etrn_from = networks(),
+        "xclient_from" => policy.xclient_from = networks(),
+        "xclient_login" => policy.xclient_login = true,
+        "verbs_from" => policy.verbs_from = networks(),
+        "administrator" => policy.administrators = vec![value.parse().unwrap()],
+        word => panic!("{word} is no setting"),
     }
 }
 
