@@ -17,6 +17,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("hickory-server", &["tests"]),
     ("anyhow", &["service", "postrider", "msa", "mta", "mda"]),
     ("argon2", &["directory"]),
+    ("jsonwebtoken", &["mda"]),
     ("axum", &["service"]),
     ("clap", &["service", "postrider"]),
     ("opentelemetry-otlp", &["service"]),

@@ -129,6 +129,8 @@ pub struct Settings {
     pub listen: Listen,
     /// `[mda.grpc]`: who of the other agents may ask for what, and the limits.
     pub grpc: protocol::server::Settings,
+    /// `[mda.oauth]`: whose access tokens are taken for a login.
+    pub oauth: crate::oauth::Settings,
 }
 
 /// `[mda.listen]`
@@ -146,6 +148,7 @@ impl Default for Settings {
             concurrent_deliveries: 32,
             listen: Listen::default(),
             grpc: protocol::server::Settings::default(),
+            oauth: crate::oauth::Settings::default(),
         }
     }
 }
@@ -156,6 +159,7 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be meant, with what to change.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.oauth.check()?;
         at_least_one("mda.concurrent_deliveries", self.concurrent_deliveries)
     }
 }

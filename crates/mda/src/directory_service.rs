@@ -8,28 +8,50 @@ use async_trait::async_trait;
 use mail::{
     Account, Alias, Credentials, Domain, ForwardPath, Mailbox, Resolution, ScramChallenge, Timestamp,
 };
-use protocol::{Authentication, Directory, DirectoryAdmin, Error};
+use protocol::{Authentication, Directory, DirectoryAdmin, Error, ErrorKind};
 use service::clock::Clock;
 
 use crate::failure::to_agent;
 use crate::metrics::Metrics;
+use crate::oauth::{Denial, Tokens};
 
 /// Answers what the directory is asked.
 #[derive(Debug)]
 pub struct DirectoryService {
     directory: directory::Directory,
+    tokens: Option<Tokens>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 }
 
 impl DirectoryService {
-    /// Answers from this directory.
-    pub(crate) fn new(directory: directory::Directory, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        Self { directory, clock, metrics }
+    /// Answers from this directory, and about tokens where somebody is named who issues them.
+    pub(crate) fn new(
+        directory: directory::Directory,
+        tokens: Option<Tokens>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { directory, tokens, clock, metrics }
     }
 
     fn now(&self) -> Timestamp {
         self.clock.now().into()
+    }
+
+    /// The address that a token is for; none where it is refused, as all are where nobody is named who may issue them.
+    async fn address_of(&self, login: &str, token: &str) -> Result<Option<String>, Error> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        match tokens.address_of(token).await {
+            Ok(address) => Ok(Some(address)),
+            Err(Denial::Refused(reason)) => {
+                tracing::info!(?login, reason, "a token was refused");
+                Ok(None)
+            }
+            Err(Denial::Unavailable) => {
+                Err(Error::new(ErrorKind::Unavailable, "the issuer of tokens cannot be asked now"))
+            }
+        }
     }
 
     async fn check(&self, credentials: &Credentials) -> Result<Authentication, Error> {
@@ -42,8 +64,10 @@ impl DirectoryService {
                     Authentication::Proven(account, signature)
                 }));
             }
-            // Nobody is named who may issue tokens.
-            Credentials::Token { .. } => Ok(None),
+            Credentials::Token { login, token } => match self.address_of(login, token).await? {
+                Some(address) => directory.vouched(login, &[address]).await,
+                None => Ok(None),
+            },
             Credentials::Certificate { login, addresses } => directory.vouched(login, addresses).await,
         };
         let account = account.map_err(|error| to_agent(&error))?;

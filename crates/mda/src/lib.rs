@@ -11,9 +11,11 @@ mod failure;
 pub mod mailboxes;
 pub mod maildir;
 mod metrics;
+mod oauth;
 mod start;
 
 pub use config::{Config, DirectorySettings, Listen, Settings};
+pub use oauth::Settings as OauthSettings;
 pub use start::{MIGRATE, Mda, run};
 
 /// What `mda --help` says.

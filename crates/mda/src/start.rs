@@ -20,6 +20,7 @@ use crate::directory_service::DirectoryService;
 use crate::mailboxes::MailboxReader;
 use crate::maildir::{Store, sweep};
 use crate::metrics::Metrics;
+use crate::oauth::Tokens;
 
 /// How often the directory is asked whether it is there.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -80,7 +81,8 @@ impl Mda {
         let store = Store::new(config.mda.mail.clone());
         let metrics = Metrics::new();
         let clock = Arc::clone(&context.clock);
-        let service = DirectoryService::new(directory.clone(), Arc::clone(&clock), metrics.clone());
+        let tokens = Tokens::new(&config.mda.oauth, Arc::clone(&clock))?;
+        let service = DirectoryService::new(directory.clone(), tokens, Arc::clone(&clock), metrics.clone());
         let service = Arc::new(service);
         let writers = config.mda.concurrent_deliveries;
         let sandbox = config.service.sandbox;

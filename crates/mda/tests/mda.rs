@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 mod support;
+mod tokens;
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
@@ -246,8 +247,14 @@ async fn a_start_that_cannot_succeed_says_what_to_change() {
         service::exit::sentence(&error)
     };
     let url = |text: String| service::config::SecretUrl::new(text);
+    let certified = |config: &mut mda::Config, file: &str| {
+        config.mda.oauth.jwks_url = "https://id.example/keys".to_owned();
+        config.mda.oauth.authority_file = Some(folder.path().join(file));
+    };
     let empty = format!("sqlite:{}", folder.path().join("none.db").display());
     for (said, expected) in [
+        (sentence(&|c| certified(c, "none.pem")).await, "mda.oauth.authority_file: "),
+        (sentence(&|c| certified(c, "directory.db")).await, "mda.oauth.authority_file: the file holds no"),
         (sentence(&|c| c.mda.listen.grpc = None).await, "mda.listen.grpc: "),
         (sentence(&|c| c.mda.listen.grpc = "0.0.0.0:0".parse().ok()).await, "0.0.0.0:0"),
         (sentence(&|c| c.mda.mail = blocked.join("mail")).await, "mda.mail: cannot write into "),

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mail::{Content, Domain, ForwardPath, Mailbox, QueueId, Timestamp, TraceContext};
 use mda::{Config, Mda};
 use protocol::DeliveryRequest;
 use service::Context;
+use service::clock::{Clock, SystemClock};
 use service::config::SecretUrl;
 use tempfile::TempDir;
 
@@ -23,9 +25,13 @@ impl House {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(Arc::new(SystemClock), change).await
+    }
+
+    pub(crate) async fn at(clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> Self {
         let (mut config, folder) = configuration().await;
         change(&mut config);
-        let context = Context::default();
+        let context = Context { clock, ..Context::default() };
         let mda = Mda::open(&config, &context).await.unwrap();
         Self { folder, context, mda }
     }
