@@ -8,6 +8,7 @@ pub mod directory;
 pub mod envelope;
 pub mod header;
 pub mod id;
+pub mod idempotency;
 pub mod outcome;
 pub mod path;
 pub mod quota;
@@ -27,6 +28,7 @@ pub use envelope::{
     Recipient, Ret,
 };
 pub use id::QueueId;
+pub use idempotency::{IdempotencyKey, IdempotencyKeyError};
 pub use outcome::{Action, Outcome};
 pub use path::{ForwardPath, ReversePath};
 pub use quota::{Limit, Quota};

@@ -155,8 +155,13 @@ impl Submissions {
             author: envelope.reverse_path.mailbox().unwrap_or(&client.account.address),
         };
         let content = complete(content, &sender, &fresh)?;
-        let submission =
-            Submission { envelope, content, tls: client.tls.map(str::to_owned), by: self.host.clone() };
+        let submission = Submission {
+            envelope,
+            content,
+            tls: client.tls.map(str::to_owned),
+            by: self.host.clone(),
+            key: None,
+        };
         let submitted =
             self.relay.enqueue(submission).await.map_err(|error| not_taken(client.peer, error))?;
         tracing::Span::current().record("queue_id", tracing::field::display(submitted.id));

@@ -309,7 +309,7 @@ impl Attempts {
             envelope.recipients.push(ForwardPath::Mailbox(sender.clone()).into());
         }
         let deliveries = match self.recipients.deliveries(&envelope, now).await {
-            Ok(deliveries) => deliveries,
+            Ok(expanded) => expanded.deliveries,
             // To wait for that would be to wait for ever.
             Err(error) if error.kind == ErrorKind::Rejected => {
                 tracing::warn!(queue_id = %delivery.key.id, %error, "nobody can be told what became of a message");

@@ -62,6 +62,7 @@ impl Agent for Inbound {
             content: Content::from(content),
             tls: session.tls.as_ref().map(|tls| tls.version.clone()),
             by: self.host.clone(),
+            key: None,
         };
         match self.intake.enqueue(submission).await {
             Ok(submitted) => {

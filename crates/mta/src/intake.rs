@@ -4,15 +4,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use mail::{Content, Envelope, QueueId, Timestamp, header, received};
-use protocol::{Error, ErrorKind, Submission};
-use queue::{AcceptError, MailTransaction, Queue};
+use mail::timeline::MessageView;
+use mail::{Content, Envelope, IdempotencyKey, Mailbox, QueueId, Timestamp, header, received};
+use protocol::{Error, ErrorKind, QueueAdmin as _, Submission, Submitted};
+use queue::{AcceptError, Accepted, MailTransaction, Queue};
 use service::clock::Clock;
 use tokio_util::sync::DropGuard;
 
 use crate::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
-use crate::recipients::Recipients;
+use crate::once;
+use crate::queue_admin::{self, QueueAdmin};
+use crate::recipients::{Expanded, Recipients};
 
 /// How far into a message Received fields are counted.
 const HEADER_LIMIT: usize = 256 * 1024;
@@ -24,6 +27,8 @@ pub struct Intake {
     pub queue: Queue,
     /// Knows where recipients go.
     pub recipients: Recipients,
+    /// Shows what is there.
+    pub admin: QueueAdmin,
     /// Starts the first attempts.
     pub dispatcher: Arc<Dispatcher>,
     /// Received fields that a message may carry.
@@ -42,16 +47,30 @@ impl protocol::Intake for Intake {
         self.queue.allocate().map_err(accept_error)
     }
 
-    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<(), Error> {
+    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<Submitted, Error> {
         let at = Timestamp::from(self.clock.now());
-        let Submission { envelope, mut content, tls, by } = submission;
+        let Submission { envelope, mut content, tls, by, key } = submission;
         self.check_header(&mut content)?;
         content.prepend(received::received(&envelope, &by, id, tls.as_deref(), at));
-        self.accept(id, envelope, content, at).await
+        self.accept(id, envelope, content, key, at).await
     }
 
     async fn resolve(&self, id: QueueId) -> Result<bool, Error> {
         self.queue.resolve(id).await.map_err(|error| Error::new(ErrorKind::Unavailable, error))
+    }
+
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Error> {
+        let kept = self.queue.recall(key).await.map_err(|error| Error::new(ErrorKind::Unavailable, error))?;
+        kept.map(|kept| once::answered(kept, key)).transpose()
+    }
+
+    async fn show(&self, account: &Mailbox, id: QueueId) -> Result<MessageView, Error> {
+        let view = self.admin.show(id).await?;
+        if view.account.as_ref() == Some(account) {
+            return Ok(view);
+        }
+        // As if it were not there: nobody learns of others' messages.
+        Err(queue_admin::unknown(id))
     }
 }
 
@@ -76,12 +95,15 @@ impl Intake {
         id: QueueId,
         envelope: Envelope,
         content: Content,
+        key: Option<IdempotencyKey>,
         at: Timestamp,
-    ) -> Result<(), Error> {
-        let deliveries = self.recipients.deliveries(&envelope, at).await?;
+    ) -> Result<Submitted, Error> {
+        let Expanded { deliveries, numbers } = self.recipients.deliveries(&envelope, at).await?;
         let trace = protocol::trace::current();
         let transaction = MailTransaction { id, accepted_at: at, envelope, trace, content, deliveries };
-        self.queue.accept(transaction.clone()).await.map_err(accept_error)?;
+        if let Some(before) = self.store(transaction.clone(), &numbers, key).await? {
+            return Ok(before);
+        }
         tracing::Span::current().record("queue_id", tracing::field::display(id));
         tracing::info!(
             queue_id = %id,
@@ -94,7 +116,27 @@ impl Intake {
         );
         self.metrics.accepted(transaction.content.len());
         self.dispatcher.offer_accepted(transaction);
-        Ok(())
+        Ok(Submitted { id, numbers, repeated: None })
+    }
+
+    /// Makes a message durable, unless another was accepted under its key before: then the answer is that one's.
+    async fn store(
+        &self,
+        transaction: MailTransaction,
+        numbers: &[u16],
+        key: Option<IdempotencyKey>,
+    ) -> Result<Option<Submitted>, Error> {
+        let Some(mut key) = key else {
+            self.queue.accept(transaction).await.map_err(accept_error)?;
+            return Ok(None);
+        };
+        key.note = once::note(numbers, &key.note);
+        let Accepted::Before(kept) = self.queue.accept_once(transaction, &key).await.map_err(accept_error)?
+        else {
+            return Ok(None);
+        };
+        tracing::info!(queue_id = %kept.id, account = %key.account, "a message was handed in again under its key");
+        once::answered(kept, &key).map(Some)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod intake;
 pub mod local;
 pub mod memory;
 pub mod metrics;
+mod once;
 pub mod outbound;
 pub mod queue_admin;
 pub mod recipients;

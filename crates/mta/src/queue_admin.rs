@@ -26,8 +26,12 @@ impl protocol::QueueAdmin for QueueAdmin {
 
     async fn show(&self, id: QueueId) -> Result<MessageView, Error> {
         let found = self.0.show(id).await.map_err(unavailable)?;
-        found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("the queue knows no message {id}")))
+        found.ok_or_else(|| unknown(id))
     }
+}
+
+pub(crate) fn unknown(id: QueueId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("the queue knows no message {id}"))
 }
 
 fn unavailable(error: queue::StoreError) -> Error {

@@ -1,7 +1,7 @@
 //! From the recipients of an envelope to the deliveries that the queue keeps: aliases are expanded and each recipient gets the
 //! next hop that it waits for. Asks the directory, never DNS.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,6 +14,16 @@ use crate::times::{Times, Window};
 
 /// Questions to the directory under way at once for one message.
 const QUESTIONS: usize = 16;
+
+/// What the recipients of an envelope come to.
+#[derive(Debug, Clone, Default)]
+pub struct Expanded {
+    /// One for each address that mail goes to.
+    pub deliveries: Vec<NewDelivery>,
+    /// For each recipient of the envelope the number of its delivery, the first one for an alias; `u16::MAX` for an alias of
+    /// nobody.
+    pub numbers: Vec<u16>,
+}
 
 /// Knows where recipients go.
 #[derive(Clone)]
@@ -33,34 +43,50 @@ impl Recipients {
     ///
     /// # Errors
     /// When the directory cannot be asked, or aliases expand beyond the limit.
-    pub async fn deliveries(&self, envelope: &Envelope, at: Timestamp) -> Result<Vec<NewDelivery>, Error> {
+    pub async fn deliveries(&self, envelope: &Envelope, at: Timestamp) -> Result<Expanded, Error> {
         let Window { held_until, expires_at, delay_notice_at } = self.times.window(envelope, at);
-        let recipients = &envelope.recipients;
-        let routed: Vec<Vec<(Recipient, bool)>> = stream::iter(recipients.clone())
+        let routed: Vec<Vec<(Recipient, bool)>> = stream::iter(envelope.recipients.clone())
             .map(|r| self.expand(r))
             .buffered(QUESTIONS)
             .try_collect()
             .await?;
-        let mut seen = HashSet::new();
-        let mut deliveries = Vec::with_capacity(recipients.len());
-        for (recipient, is_ours) in routed.into_iter().flatten() {
-            if !seen.insert(recipient.forward_path.clone()) {
-                continue;
+        let mut known = HashMap::new();
+        let mut expanded = Expanded::default();
+        for addresses in routed {
+            let mut first = None;
+            for (recipient, is_ours) in addresses {
+                let number = match known.get(&recipient.forward_path) {
+                    Some(number) => *number,
+                    None => {
+                        let number = self.next_number(&expanded.deliveries)?;
+                        known.insert(recipient.forward_path.clone(), number);
+                        expanded.deliveries.push(NewDelivery {
+                            destination: self.routes.next_hop(&recipient.forward_path, is_ours).key(),
+                            recipient,
+                            held_until,
+                            expires_at,
+                            delay_notice_at: Some(delay_notice_at),
+                        });
+                        number
+                    }
+                };
+                first.get_or_insert(number);
             }
-            if deliveries.len() == self.expansion.min(usize::from(u16::MAX)) {
+            expanded.numbers.push(first.unwrap_or(u16::MAX));
+        }
+        Ok(expanded)
+    }
+
+    /// The number that one more delivery has, if there may be one more.
+    fn next_number(&self, deliveries: &[NewDelivery]) -> Result<u16, Error> {
+        match u16::try_from(deliveries.len()) {
+            Ok(number) if number < u16::MAX && deliveries.len() < self.expansion => Ok(number),
+            _ => {
                 let text =
                     format!("the recipients' aliases stand for more than {} addresses", self.expansion);
-                return Err(Error::new(ErrorKind::Rejected, text));
+                Err(Error::new(ErrorKind::Rejected, text))
             }
-            deliveries.push(NewDelivery {
-                destination: self.routes.next_hop(&recipient.forward_path, is_ours).key(),
-                recipient,
-                held_until,
-                expires_at,
-                delay_notice_at: Some(delay_notice_at),
-            });
         }
-        Ok(deliveries)
     }
 
     /// Who a recipient stands for, and which of them are ours. An unknown user of ours goes to the mda too, whose refusal

@@ -97,6 +97,7 @@ impl Mta {
         let intake = Intake {
             queue: queue.clone(),
             recipients,
+            admin: admin.clone(),
             dispatcher: Arc::clone(&dispatcher),
             hops: settings.intake.hops,
             clock: Arc::clone(&context.clock),

@@ -1,10 +1,11 @@
 //! The contracts between agents, one trait each. They know neither gRPC nor who implements them.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use mail::timeline::MessageView;
 use mail::{
-    Account, Alias, Content, Credentials, Domain, Envelope, ForwardPath, Mailbox, Outcome, QueueId,
-    Recipient, Resolution, ReversePath, ScramChallenge, ServerSignature, Timestamp, TraceContext,
+    Account, Alias, Content, Credentials, Domain, Envelope, ForwardPath, IdempotencyKey, Mailbox, Outcome,
+    QueueId, Recipient, Resolution, ReversePath, ScramChallenge, ServerSignature, Timestamp, TraceContext,
 };
 use tracing::Instrument;
 
@@ -21,13 +22,28 @@ pub struct Submission {
     pub tls: Option<String>,
     /// The host that took it from the client: the BY clause of the Received field.
     pub by: Domain,
+    /// Taken only if nothing was taken under this key before.
+    pub key: Option<IdempotencyKey>,
 }
 
 /// What a submission came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
     /// The message's name in the queue.
     pub id: QueueId,
+    /// For each recipient of the envelope, in order, the number of its delivery within the message (the first one, for an
+    /// alias). Empty where only the id is known: the answer was lost, and all that could be asked is whether it was taken.
+    pub numbers: Vec<u16>,
+    /// The note of the key, where nothing was taken now since the same request was before: the rest is that one's.
+    pub repeated: Option<Bytes>,
+}
+
+impl Submitted {
+    /// A message of which nothing but the id is known.
+    #[must_use]
+    pub fn known_by(id: QueueId) -> Self {
+        Self { id, numbers: Vec::new(), repeated: None }
+    }
 }
 
 /// Called by the msa: hands mail to the mta, which takes responsibility for it. Everything that implements [`Intake`]
@@ -40,8 +56,20 @@ pub trait Relay: Send + Sync {
     /// kind [`ErrorKind::Unknown`] remains only where nobody can be asked in time.
     ///
     /// # Errors
-    /// When the message was not taken.
+    /// When the message was not taken; of kind [`ErrorKind::AlreadyExists`] where its key belongs to another request.
     async fn enqueue(&self, submission: Submission) -> Result<Submitted, Error>;
+
+    /// What was taken under a key; none where nothing was.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::AlreadyExists`] where the key belongs to another request; else when the queue cannot be asked.
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Error>;
+
+    /// One message of this account, queued or finished, with its timeline.
+    ///
+    /// # Errors
+    /// `NotFound`, also where it is another's; else when the queue cannot be asked.
+    async fn show(&self, account: &Mailbox, id: QueueId) -> Result<MessageView, Error>;
 
     /// Says whether the message of this id was taken; if not, makes sure that it never will be.
     ///
@@ -65,8 +93,21 @@ pub trait Intake: Send + Sync {
     /// # Errors
     /// Of kind [`ErrorKind::Unavailable`] or [`ErrorKind::Overloaded`] when nothing was taken but another id, or another
     /// mta, or later may do; [`ErrorKind::Rejected`] when nothing was taken and never will be; of kind
-    /// [`ErrorKind::Unknown`] or [`ErrorKind::Internal`] when only [`Intake::resolve`] can tell.
-    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<(), Error>;
+    /// [`ErrorKind::Unknown`] or [`ErrorKind::Internal`] when only [`Intake::resolve`] can tell;
+    /// [`ErrorKind::AlreadyExists`] when nothing was taken since its key belongs to another request.
+    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<Submitted, Error>;
+
+    /// As [`Relay::recall`].
+    ///
+    /// # Errors
+    /// As there.
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Error>;
+
+    /// As [`Relay::show`].
+    ///
+    /// # Errors
+    /// As there.
+    async fn show(&self, account: &Mailbox, id: QueueId) -> Result<MessageView, Error>;
 
     /// Says whether the message of this id was taken; if not, makes sure that it never will be.
     ///
@@ -85,9 +126,9 @@ impl<T: Intake + ?Sized> Relay for T {
                 // The share of the queue that the id names may have gone to another mta in between.
                 Err(error) if error.kind == ErrorKind::Unavailable => {
                     let id = self.allocate().await?;
-                    self.enqueue_as(id, submission).await.map(|()| Submitted { id })
+                    self.enqueue_as(id, submission).await
                 }
-                taken => taken.map(|()| Submitted { id }),
+                taken => taken,
             }
         };
         take.instrument(tracing::info_span!("relay.enqueue", queue_id = tracing::field::Empty)).await
@@ -95,6 +136,14 @@ impl<T: Intake + ?Sized> Relay for T {
 
     async fn resolve(&self, id: QueueId) -> Result<bool, Error> {
         Intake::resolve(self, id).await
+    }
+
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Error> {
+        Intake::recall(self, key).await
+    }
+
+    async fn show(&self, account: &Mailbox, id: QueueId) -> Result<MessageView, Error> {
+        Intake::show(self, account, id).await
     }
 }
 

@@ -33,6 +33,7 @@
 //! | lanes of a killed instance | any other, when the lease has run out (`lease_ms` and 2 s) |
 //! | lanes of an instance that stands still | as above; it drops them itself `margin_ms` before, and its late writes are fenced. Final results count: what happened, happened |
 //! | lanes that nobody could renew, the database being down | each instance drops its own, and takes its share anew under new epochs |
+//! | an idempotency key without its message, or the other way round | cannot be: both are one transaction |
 //! | two owners reporting one failure | the row is deleted once, and the notice is stored in that transaction or not at all |
 //! | a void row | the sweep, after `orphan_retention_hours`; a later accept under its id is far out of any deadline |
 //! | a message row without recipients (two last recipients ended at once in two instances) | the sweep |
@@ -56,8 +57,8 @@ mod writer;
 
 pub use error::{AcceptError, OpenError, StoreError};
 pub use model::{
-    Backlog, Delivery, Depth, DueCursor, LaneGrant, MailTransaction, Message, NewDelivery, Now, RecipientKey,
-    Report, Reported, Retry,
+    Accepted, Backlog, Delivery, Depth, DueCursor, Kept, LaneGrant, MailTransaction, Message, NewDelivery,
+    Now, RecipientKey, Report, Reported, Retry,
 };
 pub use queue::Queue;
 pub use settings::Settings;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mail::{Content, Envelope, ForwardPath, Outcome, Priority, QueueId, Recipient, Timestamp, TraceContext};
 
 /// The clock that the queue asks; a test brings its own.
@@ -22,6 +23,26 @@ pub struct MailTransaction {
     pub content: Content,
     /// Its recipients; the number of each is its place here.
     pub deliveries: Vec<NewDelivery>,
+}
+
+/// What became of a message that was handed in under an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It was stored now.
+    Now,
+    /// Nothing was stored now: the key had been used before.
+    Before(Kept),
+}
+
+/// What is kept of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The message that was accepted under it.
+    pub id: QueueId,
+    /// Of the request that it was accepted with.
+    pub fingerprint: [u8; 32],
+    /// What was kept with it.
+    pub note: Bytes,
 }
 
 /// A recipient of a new message and where it goes.

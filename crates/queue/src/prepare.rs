@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use mail::{Action, Content, Notify, Outcome, Priority, QueueId, Recipient, Timestamp, TraceContext};
+use mail::{
+    Action, Content, IdempotencyKey, Notify, Outcome, Priority, QueueId, Recipient, Timestamp, TraceContext,
+};
 
 use crate::fault::Fault;
-use crate::model::{Delivery, LaneGrant, MailTransaction, RecipientKey, Report};
+use crate::model::{Delivery, Kept, LaneGrant, MailTransaction, RecipientKey, Report};
 
 /// The longest status or host that is kept, in octets.
 const STATUS_LIMIT: usize = 512;
@@ -26,6 +28,37 @@ pub(crate) struct PreparedMessage {
     /// Its parts were stored ahead of it.
     pub(crate) spooled: bool,
     pub(crate) deliveries: Vec<PreparedDelivery>,
+    /// Accepted only if nothing was under this key before.
+    pub(crate) key: Option<PreparedKey>,
+}
+
+/// An idempotency key as it is bound.
+#[derive(Debug)]
+pub(crate) struct PreparedKey {
+    pub(crate) account: String,
+    pub(crate) key: String,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) note: Vec<u8>,
+    pub(crate) expires_at: i64,
+}
+
+impl PreparedKey {
+    pub(crate) fn new(key: &IdempotencyKey, expires_at: Timestamp) -> Self {
+        Self {
+            account: storable(key.account.to_string()),
+            key: storable(key.key.clone()),
+            fingerprint: key.fingerprint,
+            note: key.note.to_vec(),
+            expires_at: expires_at.as_millis(),
+        }
+    }
+}
+
+/// What was kept of a key: lane, number, fingerprint, note.
+pub(crate) fn kept(lane: u8, number: i64, fingerprint: &[u8], note: Vec<u8>) -> Result<Kept, Fault> {
+    let fingerprint =
+        fingerprint.try_into().map_err(|_| Fault::corrupt("a fingerprint of another length"))?;
+    Ok(Kept { id: queue_id(lane, number)?, fingerprint, note: note.into() })
 }
 
 /// A recipient as it is bound.
@@ -86,6 +119,7 @@ impl PreparedMessage {
             content,
             spooled: false,
             deliveries,
+            key: None,
         })
     }
 

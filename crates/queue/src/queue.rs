@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use mail::{Content, QueueId, Timestamp};
+use mail::{Content, IdempotencyKey, QueueId, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,10 +18,10 @@ use crate::keeper::Keeper;
 use crate::lanes::{LaneTable, number_at};
 use crate::metrics::Metrics;
 use crate::model::{
-    Backlog, Delivery, Depth, DueCursor, LaneGrant, MailTransaction, Message, Now, RecipientKey, Report,
-    Reported,
+    Accepted, Backlog, Delivery, Depth, DueCursor, Kept, LaneGrant, MailTransaction, Message, Now,
+    RecipientKey, Report, Reported,
 };
-use crate::prepare::{PreparedMessage, PreparedReport};
+use crate::prepare::{PreparedKey, PreparedMessage, PreparedReport};
 use crate::settings::Settings;
 use crate::store::{DuePage, Retention, Store};
 use crate::writer::{Work, Writer};
@@ -116,6 +116,40 @@ impl Queue {
     /// # Errors
     /// By what the peer is to be told; see [`AcceptError`].
     pub async fn accept(&self, transaction: MailTransaction) -> Result<(), AcceptError> {
+        self.store(transaction, None).await.map(drop)
+    }
+
+    /// As [`Queue::accept`], but only if nothing was accepted under this key before; both are one transaction, so that of
+    /// many that hand in the same at once, here or at other instances, one has it stored and all others hear which that was.
+    /// Whether the request behind the key was the same is the caller's to judge, by the fingerprint.
+    ///
+    /// # Errors
+    /// As [`Queue::accept`].
+    pub async fn accept_once(
+        &self,
+        transaction: MailTransaction,
+        key: &IdempotencyKey,
+    ) -> Result<Accepted, AcceptError> {
+        let retention =
+            Duration::from_secs(u64::from(self.inner.settings.idempotency_retention_hours) * 3600);
+        let key = PreparedKey::new(key, (self.inner.now)() + retention);
+        self.store(transaction, Some(key)).await
+    }
+
+    /// What was accepted under a key; none where nothing was, or so long ago that it is forgotten.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Kept>, StoreError> {
+        let account = key.account.to_string();
+        Ok(self.ask(self.inner.store.recall(&account, &key.key)).await?)
+    }
+
+    async fn store(
+        &self,
+        transaction: MailTransaction,
+        key: Option<PreparedKey>,
+    ) -> Result<Accepted, AcceptError> {
         let size = transaction.content.len();
         let span = tracing::info_span!(
             "queue.commit",
@@ -128,6 +162,7 @@ impl Queue {
         let work = async {
             let epoch = self.inner.lanes.epoch(lane).ok_or(AcceptError::Fenced)?;
             let mut message = PreparedMessage::new(transaction, epoch)?;
+            message.key = key;
             if self.inner.store.spools(size) {
                 self.ask(self.inner.store.spool(&message)).await?;
                 message.spooled = true;
@@ -136,10 +171,10 @@ impl Queue {
             if !self.send(lane, Work::Accept(Box::new(message), answer)).await {
                 return Err(AcceptError::Unavailable("the queue is stopping".into()));
             }
-            let group = waiting.await.unwrap_or(Err(AcceptError::Unknown))?;
+            let (group, accepted) = waiting.await.unwrap_or(Err(AcceptError::Unknown))?;
             tracing::Span::current().record("batch.messages", group.messages);
             tracing::Span::current().record("batch.octets", group.octets);
-            Ok(())
+            Ok(accepted)
         };
         work.instrument(span).await
     }
@@ -332,6 +367,10 @@ impl Queue {
         let interval = Duration::from_millis(self.inner.settings.maintenance_interval_ms.max(1000));
         loop {
             tokio::time::sleep(interval).await;
+            let now = (self.inner.now)();
+            if let Err(fault) = self.forget_keys(now).await {
+                tracing::warn!(error = %fault, "old idempotency keys could not be cleaned up");
+            }
             for grant in self.inner.lanes.owned() {
                 if let Err(fault) = self.sweep(grant).await {
                     tracing::warn!(error = %fault, lane = grant.lane, "history could not be cleaned up");
@@ -339,6 +378,11 @@ impl Queue {
                 }
             }
         }
+    }
+
+    async fn forget_keys(&self, now: Timestamp) -> Result<(), Fault> {
+        while self.inner.store.forget_keys(now, SWEEP_ROWS).await? >= u64::from(SWEEP_ROWS) {}
+        Ok(())
     }
 
     async fn sweep(&self, grant: LaneGrant) -> Result<(), Fault> {

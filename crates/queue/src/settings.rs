@@ -49,6 +49,8 @@ pub struct Settings {
     pub history_retention_hours: u32,
     /// After how long a message row that nobody waits for is removed.
     pub orphan_retention_hours: u32,
+    /// How long an idempotency key is remembered at least.
+    pub idempotency_retention_hours: u32,
     /// How often expired history and orphans are looked for.
     pub maintenance_interval_ms: u64,
 }
@@ -75,6 +77,7 @@ impl Default for Settings {
             reserve_octets: 24 * 1024 * 1024,
             history_retention_hours: 7 * 24,
             orphan_retention_hours: 24,
+            idempotency_retention_hours: 24,
             maintenance_interval_ms: 600_000,
         }
     }

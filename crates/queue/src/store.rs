@@ -7,7 +7,7 @@ use mail::{Content, QueueId, Timestamp};
 use uuid::Uuid;
 
 use crate::fault::Fault;
-use crate::model::{Backlog, Delivery, Depth, DueCursor, LaneGrant, Message, RecipientKey, Reported};
+use crate::model::{Backlog, Delivery, Depth, DueCursor, Kept, LaneGrant, Message, RecipientKey, Reported};
 use crate::prepare::{PreparedMessage, PreparedReport};
 
 /// A statement and the name that metrics and traces know it by.
@@ -47,6 +47,11 @@ pub(crate) trait Store: Send + Sync {
     async fn park(&self, grant: LaneGrant, keys: &[RecipientKey], at: Timestamp) -> Result<u64, Fault>;
     /// Deletes some of what is too old in a lane; answers how many rows of the largest kind went.
     async fn sweep(&self, lane: u8, before: Retention) -> Result<u64, Fault>;
+
+    /// What was accepted under an idempotency key.
+    async fn recall(&self, account: &str, key: &str) -> Result<Option<Kept>, Fault>;
+    /// Forgets some of the idempotency keys whose time is over; answers how many.
+    async fn forget_keys(&self, now: Timestamp, limit: u32) -> Result<u64, Fault>;
 
     /// Announces this instance.
     async fn register(&self, me: Uuid) -> Result<(), Fault>;
@@ -95,7 +100,7 @@ pub(crate) struct Committed {
 }
 
 /// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stored {
     Yes,
     /// The lane is owned by another.
@@ -104,6 +109,8 @@ pub(crate) enum Stored {
     Taken,
     /// Its spooled parts are gone: the database crashed between them and the message.
     Incomplete,
+    /// Another message was accepted under its idempotency key.
+    Before(Kept),
 }
 
 /// What became of a result: none where its lane, or that of a notice, is owned by another.

@@ -11,7 +11,7 @@ use crate::error::{AcceptError, StoreError};
 use crate::fault::Fault;
 use crate::lanes::LaneTable;
 use crate::metrics::Metrics;
-use crate::model::Reported;
+use crate::model::{Accepted, Reported};
 use crate::prepare::{PreparedMessage, PreparedReport};
 use crate::settings::Settings;
 use crate::store::{Batch, Committed, Committer, Form, Stored};
@@ -21,7 +21,7 @@ const REPEAT_AFTER: Duration = Duration::from_millis(100);
 
 /// Something to be committed, and who waits for it.
 pub(crate) enum Work {
-    Accept(Box<PreparedMessage>, oneshot::Sender<Result<Group, AcceptError>>),
+    Accept(Box<PreparedMessage>, oneshot::Sender<Result<(Group, Accepted), AcceptError>>),
     Report(Box<PreparedReport>, oneshot::Sender<Result<Reported, StoreError>>),
 }
 
@@ -70,7 +70,10 @@ impl Writer {
 
     /// Commits a group; one that the storage refuses for its data is split until the guilty one is alone.
     async fn commit(&mut self, group: Vec<Work>) {
-        let mut waiting = vec![group];
+        // Who waits at a key, which another instance may be about to store, must not keep the others waiting.
+        let (keyed, plain): (Vec<_>, Vec<_>) = group.into_iter().partition(is_keyed);
+        let mut waiting = vec![keyed, plain];
+        waiting.retain(|group| !group.is_empty());
         while let Some(mut group) = waiting.pop() {
             let started = Instant::now();
             match self.store(&group).await {
@@ -139,7 +142,8 @@ impl Writer {
             match work {
                 Work::Accept(_, waiting) => {
                     let answer = match messages.next() {
-                        Some(Stored::Yes) => Ok(size),
+                        Some(Stored::Yes) => Ok((size, Accepted::Now)),
+                        Some(Stored::Before(kept)) => Ok((size, Accepted::Before(kept))),
                         Some(Stored::Fenced) => Err(AcceptError::Fenced),
                         Some(Stored::Taken) => Err(AcceptError::Taken),
                         Some(Stored::Incomplete) | None => Err(AcceptError::Unavailable(
@@ -175,6 +179,10 @@ impl Writer {
             }
         }
     }
+}
+
+fn is_keyed(work: &Work) -> bool {
+    matches!(work, Work::Accept(message, _) if message.key.is_some())
 }
 
 fn is_mixed(group: &[Work]) -> bool {

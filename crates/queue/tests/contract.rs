@@ -8,6 +8,7 @@ mod support;
 
 mod contract {
     mod accept;
+    mod idempotency;
     mod load;
     mod ownership;
     mod recovery;

@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mail::timeline::{MessageView, PendingState, PendingView};
 use mail::{
-    Account, Content, Credentials, Envelope, ForwardPath, Origin, QueueId, Recipient, Resolution,
-    ReversePath, ScramChallenge, Timestamp,
+    Account, Content, Credentials, Envelope, ForwardPath, IdempotencyKey, Mailbox, Origin, QueueId,
+    Recipient, Resolution, ReversePath, ScramChallenge, Status, Timestamp,
 };
 use msa::{Config, Others};
 use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
@@ -163,6 +164,21 @@ impl Mta {
         *self.failure.lock().unwrap() = kind;
     }
 
+    fn before(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Error> {
+        for (submission, id) in self.taken() {
+            let Some(known) = &submission.key else { continue };
+            if (&known.key, &known.account) != (&key.key, &key.account) {
+                continue;
+            }
+            if known.fingerprint != key.fingerprint {
+                return Err(Error::new(ErrorKind::AlreadyExists, "another request"));
+            }
+            let numbers = (0..).take(submission.envelope.recipients.len()).collect();
+            return Ok(Some(Submitted { id, numbers, repeated: Some(known.note.clone()) }));
+        }
+        Ok(None)
+    }
+
     /// Keeps messages waiting, or no more.
     pub(crate) fn hold(&self, hold: bool) {
         self.held.send_replace(hold);
@@ -185,10 +201,49 @@ impl Relay for Mta {
         if let Some(kind) = *self.failure.lock().unwrap() {
             return Err(Error::new(kind, "the reason"));
         }
+        if let Some(key) = &submission.key
+            && let Some(before) = self.before(key)?
+        {
+            return Ok(before);
+        }
         let mut taken = self.taken.lock().unwrap();
         let id = QueueId { shard: 0, lane: 7, number: taken.len() as u64 };
+        let numbers = (0..).take(submission.envelope.recipients.len()).collect();
         taken.push((submission, id));
-        Ok(Submitted { id })
+        Ok(Submitted { id, numbers, repeated: None })
+    }
+
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Error> {
+        self.before(key)
+    }
+
+    /// All messages wait.
+    async fn show(&self, account: &Mailbox, id: QueueId) -> Result<MessageView, Error> {
+        let known = self.taken().into_iter().find(|(submission, taken)| {
+            *taken == id && submission.envelope.origin.account.as_ref() == Some(account)
+        });
+        let (submission, _) = known.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such message"))?;
+        let pending = |(number, recipient): (u16, &Recipient)| PendingView {
+            number,
+            forward_path: recipient.forward_path.clone(),
+            destination: "elsewhere.test".to_owned(),
+            state: PendingState::Deferred,
+            attempts: 1,
+            next_attempt_at: Some(Timestamp::from_millis(1_795_455_900_000)),
+            expires_at: Timestamp::from_millis(1_795_999_999_000),
+            last_status: Some(Status::new(450, (4, 2, 0), "busy")),
+        };
+        Ok(MessageView {
+            id,
+            reverse_path: Some(submission.envelope.reverse_path.clone()),
+            account: Some(account.clone()),
+            size: submission.content.len() as u64,
+            accepted_at: Timestamp::from_millis(1_795_455_840_000),
+            trace_id: None,
+            tick: None,
+            pending: (0..).zip(&submission.envelope.recipients).map(pending).collect(),
+            timeline: Vec::new(),
+        })
     }
 
     async fn resolve(&self, id: QueueId) -> Result<bool, Error> {

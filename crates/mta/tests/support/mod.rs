@@ -19,6 +19,7 @@ use mta::memory::ContentMemory;
 use mta::metrics::Metrics;
 use mta::outbound::Outbound;
 use mta::outbound::resolve::Resolver;
+use mta::queue_admin::QueueAdmin;
 use mta::recipients::Recipients;
 use mta::report::Schedule;
 use mta::route::Routes;
@@ -87,7 +88,7 @@ impl World {
         Queue::migrate(&url).await.unwrap();
         let clock = Arc::clone(&setup.clock);
         let now = Arc::new(move || Timestamp::from(clock.now()));
-        let queue = Queue::open(queue::Settings::at(url), now).await.unwrap();
+        let queue = Queue::open(queue::Settings::at(&url), now).await.unwrap();
         let mailboxes =
             Arc::new(Mailboxes { queue: queue.clone(), answer: setup.answer, requests: Mutex::default() });
         let directory = setup.directory;
@@ -128,6 +129,7 @@ impl World {
             recipients,
             dispatcher: Arc::clone(&dispatcher),
             hops: 50,
+            admin: QueueAdmin(queue::Views::open(&url).await.unwrap()),
             clock: setup.clock,
             metrics: Metrics::default(),
             open: Arc::new(CancellationToken::new().drop_guard()),
@@ -147,7 +149,8 @@ impl World {
         let mut envelope = Envelope::new("<sender@here.test>".parse().unwrap(), origin);
         envelope.recipients.push(recipient.into());
         let content = format!("Subject: x\r\n\r\n{}\r\n", "x".repeat(size)).into();
-        let submission = Submission { envelope, content, tls: None, by: "mta.test".parse().unwrap() };
+        let by = "mta.test".parse().unwrap();
+        let submission = Submission { envelope, content, tls: None, by, key: None };
         Relay::enqueue(&self.intake, submission).await.unwrap().id
     }
 

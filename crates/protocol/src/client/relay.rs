@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mail::QueueId;
+use mail::timeline::MessageView;
+use mail::{IdempotencyKey, Mailbox, QueueId};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -15,6 +16,7 @@ use crate::generated as wire;
 use crate::generated::enqueue_request::Step;
 use crate::generated::enqueue_response::Step as Answer;
 use crate::status::Failure;
+use crate::wire::{ANSWER_LIMIT, answer};
 use crate::{Error, ErrorKind, Relay, Submission, Submitted};
 
 type Stub = wire::relay_client::RelayClient<Channel>;
@@ -34,7 +36,7 @@ pub struct RelayClient {
 
 /// Where an offer ended.
 enum Offer {
-    Taken(QueueId),
+    Taken(Submitted),
     /// For certain.
     NotTaken(Error),
     InDoubt(QueueId, Error),
@@ -60,6 +62,18 @@ impl RelayClient {
                 Offer::NotTaken(Error::new(ErrorKind::Unavailable, message))
             }
             Err(error) => Offer::NotTaken(error),
+        }
+    }
+
+    /// What the lost answer said: more than the id only where there is a key to ask by.
+    async fn recollect(&self, id: QueueId, key: Option<&IdempotencyKey>) -> Submitted {
+        let known = match key {
+            Some(key) => self.recall(key).await.ok().flatten(),
+            None => None,
+        };
+        match known {
+            Some(submitted) if submitted.id == id => Submitted { repeated: None, ..submitted },
+            _ => Submitted::known_by(id),
         }
     }
 
@@ -93,11 +107,11 @@ impl Relay for RelayClient {
         loop {
             offers += 1;
             let error = match self.offer(&submission, until).await {
-                Offer::Taken(id) => return Ok(Submitted { id }),
+                Offer::Taken(submitted) => return Ok(submitted),
                 Offer::NotTaken(error) => error,
                 Offer::InDoubt(id, doubt) if self.settle(id, &doubt).await? => {
                     tracing::info!(queue_id = %id, "the message had been taken");
-                    return Ok(Submitted { id });
+                    return Ok(self.recollect(id, submission.key.as_ref()).await);
                 }
                 Offer::InDoubt(_, doubt) => Error::new(ErrorKind::Unavailable, doubt),
             };
@@ -114,6 +128,26 @@ impl Relay for RelayClient {
             async move { Stub::new(channel).resolve(request).await }
         };
         Ok(self.peers.look_up(ask).await?.into_inner().taken)
+    }
+
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Error> {
+        let ask = |channel, call: Call| {
+            let request = call.request(wire::RecallRequest { key: Some(key.into()) });
+            async move { Stub::new(channel).recall(request).await }
+        };
+        let found = self.peers.look_up(ask).await?.into_inner().taken;
+        answer(found.map(|taken| crate::wire::taken(None, taken)).transpose())
+    }
+
+    async fn show(&self, account: &Mailbox, id: QueueId) -> Result<MessageView, Error> {
+        let ask = |channel, call: Call| {
+            let request = call.request(wire::ShowOwnMessageRequest {
+                account: account.to_string(),
+                queue_id: id.to_string(),
+            });
+            async move { Stub::new(channel).max_decoding_message_size(ANSWER_LIMIT).show_own(request).await }
+        };
+        answer(self.peers.look_up(ask).await?.into_inner().try_into())
     }
 }
 
@@ -141,7 +175,10 @@ async fn transfer(
         return Err(Status::unknown("the connection closed before the message was sent"));
     }
     Ok(match timeout_at(until, next(&mut answers)).await {
-        Ok(Ok(Answer::Taken(_))) => Offer::Taken(id),
+        Ok(Ok(Answer::Taken(taken))) => match crate::wire::taken(Some(id), taken) {
+            Ok(submitted) => Offer::Taken(submitted),
+            Err(error) => Offer::InDoubt(id, Error::new(ErrorKind::Unknown, error)),
+        },
         Ok(Ok(Answer::Began(_))) => {
             Offer::InDoubt(id, Error::new(ErrorKind::Unknown, "an answer out of order"))
         }

@@ -15,8 +15,8 @@ use super::respond;
 use crate::generated as wire;
 use crate::generated::enqueue_request::Step;
 use crate::generated::enqueue_response::Step as Answer;
-use crate::wire::{Begun, text};
-use crate::{Error, ErrorKind, Intake, Submission, trace};
+use crate::wire::{Begun, required, text};
+use crate::{Error, ErrorKind, Intake, Submission, Submitted, trace};
 
 type Answers = mpsc::Sender<Result<wire::EnqueueResponse, Status>>;
 
@@ -47,7 +47,7 @@ impl wire::relay_server::Relay for Service {
         let (intake, transfers) = (Arc::clone(&self.intake), self.transfers.clone());
         let take = async move {
             match take(&*intake, &transfers, request.into_inner(), &answers).await {
-                Ok(()) => send(&answers, Answer::Taken(wire::EnqueueTaken {})).await,
+                Ok(submitted) => send(&answers, Answer::Taken((&submitted).into())).await,
                 Err(error) => drop(answers.send(Err(error.into())).await),
             }
         };
@@ -67,6 +67,32 @@ impl wire::relay_server::Relay for Service {
         })
         .await
     }
+
+    async fn recall(
+        &self,
+        request: Request<wire::RecallRequest>,
+    ) -> Result<Response<wire::RecallResponse>, Status> {
+        let span = tracing::info_span!("relay.recall", otel.kind = "server");
+        respond(span, request, async |request| {
+            let key = required("idempotency key", request.key)?.try_into()?;
+            let taken = self.intake.recall(&key).await?;
+            Ok(wire::RecallResponse { taken: taken.as_ref().map(Into::into) })
+        })
+        .await
+    }
+
+    async fn show_own(
+        &self,
+        request: Request<wire::ShowOwnMessageRequest>,
+    ) -> Result<Response<wire::MessageView>, Status> {
+        let span =
+            tracing::info_span!("relay.show", queue_id = request.get_ref().queue_id, otel.kind = "server");
+        respond(span, request, async |request| {
+            let (account, id) = (text("account", &request.account)?, text("queue id", &request.queue_id)?);
+            Ok((&self.intake.show(&account, id).await?).into())
+        })
+        .await
+    }
 }
 
 async fn take(
@@ -74,7 +100,7 @@ async fn take(
     transfers: &Transfers,
     mut steps: Streaming<wire::EnqueueRequest>,
     answers: &Answers,
-) -> Result<(), Error> {
+) -> Result<Submitted, Error> {
     let receive = receive(intake, transfers, &mut steps, answers);
     let Ok(received) = timeout(transfers.deadline, receive).await else {
         return Err(Error::new(ErrorKind::Unavailable, "the message did not come in time"));

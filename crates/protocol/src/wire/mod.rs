@@ -17,7 +17,7 @@ use mail::Content;
 use crate::{Error, ErrorKind};
 
 pub(crate) use envelope::outcomes;
-pub(crate) use relay::Begun;
+pub(crate) use relay::{Begun, taken};
 
 /// Content up to this size travels within the first frame of a transfer.
 pub(crate) const INLINE_LIMIT: usize = 64 * 1024;
@@ -69,7 +69,7 @@ fn number<T: TryFrom<u32>>(what: &str, value: u32) -> Result<T, Error> {
     T::try_from(value).map_err(|_| malformed(what, "out of range"))
 }
 
-fn required<T>(what: &str, value: Option<T>) -> Result<T, Error> {
+pub(crate) fn required<T>(what: &str, value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| malformed(what, "missing"))
 }
 

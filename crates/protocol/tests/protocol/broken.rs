@@ -10,13 +10,14 @@ use tokio::time::timeout;
 
 use crate::support::agents::{Mta, Queue, Script, large};
 use crate::support::proxy::Proxy;
-use crate::support::{serve, settings, soon, submission};
+use crate::support::{key, serve, settings, soon, submission};
 
 /// Hands a message to an mta that does as the script says and is then cut off, with `others` to ask.
 async fn cut_off(
     queue: &Arc<Queue>,
     script: impl FnOnce(Arc<Notify>) -> Script,
     others: bool,
+    with_key: bool,
 ) -> Result<protocol::Submitted, protocol::Error> {
     let reached = Arc::new(Notify::new());
     let dying = Mta::new(queue, script(Arc::clone(&reached)));
@@ -33,7 +34,9 @@ async fn cut_off(
         client = settings(&addresses);
     }
     let relay = RelayClient::new(Peers::new(client, None).unwrap());
-    let handing_over = tokio::spawn(async move { relay.enqueue(submission(large())).await });
+    let mut submission = submission(large());
+    submission.key = with_key.then(|| key(1));
+    let handing_over = tokio::spawn(async move { relay.enqueue(submission).await });
     if timeout(Duration::from_secs(10), reached.notified()).await.is_ok() {
         proxy.cut();
     }
@@ -43,15 +46,24 @@ async fn cut_off(
 #[tokio::test]
 async fn what_was_taken_is_found_out_from_another_mta() {
     let queue = Arc::new(Queue::default());
-    let submitted = cut_off(&queue, Script::TakeAndHang, true).await.unwrap();
+    let submitted = cut_off(&queue, Script::TakeAndHang, true, false).await.unwrap();
     assert_eq!(queue.only().0, submitted.id);
     assert!(queue.void.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
+async fn under_a_key_the_whole_lost_answer_is_found_out() {
+    let queue = Arc::new(Queue::default());
+    let submitted = cut_off(&queue, Script::TakeAndHang, true, true).await.unwrap();
+    assert_eq!((queue.only().0, submitted.numbers, submitted.repeated), (submitted.id, vec![0], None));
+    let submitted = cut_off(&Arc::default(), Script::Hang, true, true).await.unwrap();
+    assert_eq!((submitted.numbers, submitted.repeated), (vec![0], None));
+}
+
+#[tokio::test]
 async fn what_was_not_taken_is_voided_and_offered_again() {
     let queue = Arc::new(Queue::default());
-    let submitted = cut_off(&queue, Script::Hang, true).await.unwrap();
+    let submitted = cut_off(&queue, Script::Hang, true, false).await.unwrap();
     assert_eq!(queue.only().0, submitted.id);
     assert_eq!(queue.void.lock().unwrap().len(), 1);
 }
@@ -74,7 +86,7 @@ async fn an_mta_that_is_silent_for_too_long_is_in_doubt_too() {
 #[tokio::test]
 async fn doubt_remains_only_where_nobody_can_be_asked() {
     let queue = Arc::new(Queue::default());
-    let error = cut_off(&queue, Script::TakeAndHang, false).await.unwrap_err();
+    let error = cut_off(&queue, Script::TakeAndHang, false, false).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unknown);
 }
 

@@ -13,12 +13,12 @@ use protocol::client::{
 use protocol::server::{self, Builder};
 use protocol::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, ErrorKind, Mailboxes, QueueAdmin,
-    Relay, SetupError,
+    Relay, SetupError, Submitted,
 };
 
 use crate::support::agents::{self, Mda, Mta, Queue, Script};
 use crate::support::certificates::Authority;
-use crate::support::{Server, id, null, recipient, serve_with, settings, soon, submission};
+use crate::support::{Server, id, key, null, recipient, serve_with, settings, soon, submission};
 
 /// The same server in plaintext and over TLS, with peers that call it as `client`.
 async fn both(client: &str, add: impl Fn(Builder) -> Result<Builder, SetupError>) -> [(Server, Peers); 2] {
@@ -74,6 +74,41 @@ async fn an_mta_can_be_asked_for_a_message() {
         let submitted = soon(relay.enqueue(submission("x"))).await.unwrap();
         assert_eq!(soon(relay.resolve(submitted.id)).await, Ok(true));
         assert_eq!(soon(relay.resolve(id(999))).await, Ok(false));
+    }
+}
+
+#[tokio::test]
+async fn a_submission_under_a_known_key_is_answered_as_the_first() {
+    let queue = Arc::new(Queue::default());
+    let mta = Mta::new(&queue, Script::Take);
+    for (_server, peers) in both("msa", |builder| builder.relay(mta.clone())).await {
+        queue.taken.lock().unwrap().clear();
+        let relay = RelayClient::new(peers);
+        assert_eq!(soon(relay.recall(&key(1))).await, Ok(None));
+        let mut keyed = submission(agents::large());
+        keyed.envelope.recipients.push(recipient("<c@example.test>"));
+        keyed.key = Some(key(1));
+        let first = soon(relay.enqueue(keyed.clone())).await.unwrap();
+        assert_eq!((first.numbers.as_slice(), &first.repeated), (&[0, 2][..], &None));
+        let again = Submitted { repeated: Some("a note".into()), ..first.clone() };
+        assert_eq!(soon(relay.enqueue(keyed.clone())).await, Ok(again.clone()));
+        assert_eq!(soon(relay.recall(&key(1))).await, Ok(Some(again)));
+        assert_eq!(queue.only().0, first.id);
+        keyed.key = Some(key(2));
+        assert_eq!(soon(relay.enqueue(keyed)).await.unwrap_err().kind, ErrorKind::AlreadyExists);
+        assert_eq!(soon(relay.recall(&key(2))).await.unwrap_err().kind, ErrorKind::AlreadyExists);
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_shown_to_its_account_alone() {
+    let mta = Mta::new(&Arc::default(), Script::Take);
+    for (_server, peers) in both("msa", |builder| builder.relay(mta.clone())).await {
+        let relay = RelayClient::new(peers);
+        let shown = soon(relay.show(&"alice@example.test".parse().unwrap(), id(9))).await;
+        assert_eq!(shown, Ok(agents::view()));
+        let of_another = soon(relay.show(&"mallory@example.test".parse().unwrap(), id(9))).await;
+        assert_eq!(of_another.unwrap_err().kind, ErrorKind::NotFound);
     }
 }
 

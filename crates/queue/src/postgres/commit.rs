@@ -10,6 +10,7 @@ use sqlx::{Arguments, ConnectOptions, Connection};
 use tokio::time::{Instant, timeout};
 
 use super::content::{Octets, part_count, parts};
+use super::keys;
 use super::statements::{ACCEPT, ACCEPT_REPEAT, DEFER, FENCE, FINISH, LOOK_UP};
 use crate::fault::{Fault, Stage};
 use crate::metrics::Metrics;
@@ -91,7 +92,11 @@ impl<'a> Group<'a> {
 
     fn is_one_statement(&self) -> bool {
         let kinds = [self.batch.messages.is_empty(), self.finals.is_empty(), self.delays.is_empty()];
-        self.notices == 0 && self.form == Form::First && kinds.iter().filter(|empty| !**empty).count() <= 1
+        let keyed = self.batch.messages.iter().any(|message| message.key.is_some());
+        !keyed
+            && self.notices == 0
+            && self.form == Form::First
+            && kinds.iter().filter(|empty| !**empty).count() <= 1
     }
 
     async fn run_in_transaction(&self, connection: &mut PgConnection) -> Result<Committed, Fault> {
@@ -121,21 +126,26 @@ impl<'a> Group<'a> {
         let (delayed, lanes) = self.defer(connection, &delays).await.map_err(fault)?;
         changed.extend(delayed);
 
+        let of_others = keys::claim(connection, &self.batch.messages, self.metrics).await.map_err(fault)?;
         let mut messages = self.batch.messages.clone();
+        messages.retain(|message| !of_others.contains_key(&message.key()));
+        let count = messages.len();
         let stored_notices = self.batch.reports.iter().filter(|report| changed.contains(&report.key()));
         messages.extend(stored_notices.flat_map(|report| report.notices.iter()));
         let stored = self.accept(connection, &messages).await.map_err(fault)?;
-        let (stored, notices) = stored.split_at(self.batch.messages.len());
+        let (stored, notices) = stored.split_at(count);
         if notices.iter().any(|stored| *stored != Stored::Yes) {
             return Err(Fault::Refused("a notice could not be stored".into()));
         }
+        let stored = keys::settle(connection, &self.batch.messages, stored, of_others, self.metrics);
+        let stored = stored.await.map_err(fault)?;
         let known = self.known_notices(connection, &changed).await.map_err(fault)?;
         let reports = self.batch.reports.iter().map(|report| {
             let found = report.notices.first().is_some_and(|notice| known.contains_key(&notice.key()));
             let fenced = !notifiable(report) || (report.retry.is_some() && !lanes.contains(&report.fence()));
             report_stored(changed.contains(&report.key()) || found, fenced)
         });
-        Ok(Committed { messages: stored.to_vec(), reports: reports.collect() })
+        Ok(Committed { messages: stored, reports: reports.collect() })
     }
 
     /// Locks the lanes of notices; answers those that are still owned.

@@ -240,6 +240,45 @@ pub(super) const VOID: Statement = statement(
      VALUES ($1, $2, $3, 0, 0, true, '', '', '', '') ON CONFLICT (lane_id, queue_id) DO NOTHING",
 );
 
+/// Whoever holds a key for longer than this stands still; nobody else is to stand with it.
+pub(super) const KEY_PATIENCE: Statement = statement("key_patience", "SET LOCAL lock_timeout = '2s'");
+
+/// In one order everywhere, so that nobody waits in a circle.
+pub(super) const KEY_CLAIM: Statement = statement(
+    "key_claim",
+    "INSERT INTO idempotency_key (account, key, lane_id, queue_id, fingerprint, note, expires_at)
+     SELECT u.account, u.key, u.lane_id, u.queue_id, u.fingerprint, u.note, u.expires_at
+     FROM unnest($1::text[], $2::text[], $3::int2[], $4::int8[], $5::bytea[], $6::bytea[], $7::int8[])
+          AS u(account, key, lane_id, queue_id, fingerprint, note, expires_at)
+     ORDER BY u.account, u.key ON CONFLICT (account, key) DO NOTHING",
+);
+
+/// By the place of each key in the question.
+pub(super) const KEY_LOOK_UP: Statement = statement(
+    "key_look_up",
+    "SELECT u.place, k.lane_id, k.queue_id, k.fingerprint, k.note
+     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u(account, key, place)
+     JOIN idempotency_key k ON k.account = u.account AND k.key = u.key",
+);
+
+/// Only ever of keys that this transaction has claimed.
+pub(super) const KEY_RELEASE: Statement = statement(
+    "key_release",
+    "DELETE FROM idempotency_key k USING unnest($1::text[], $2::text[]) AS u(account, key)
+     WHERE k.account = u.account AND k.key = u.key",
+);
+
+pub(super) const KEY_RECALL: Statement = statement(
+    "key_recall",
+    "SELECT lane_id, queue_id, fingerprint, note FROM idempotency_key WHERE account = $1 AND key = $2",
+);
+
+pub(super) const KEY_FORGET: Statement = statement(
+    "key_forget",
+    "DELETE FROM idempotency_key WHERE (account, key) IN (
+        SELECT account, key FROM idempotency_key WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+);
+
 pub(super) const SWEEP_HISTORY: Statement = statement(
     "sweep_history",
     "DELETE FROM history WHERE lane_id = $1 AND queue_id <= (

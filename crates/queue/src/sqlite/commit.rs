@@ -10,6 +10,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Connection, Sqlite, SqliteConnection};
 
 use super::content::{inline, part_count, parts};
+use super::keys;
 use super::reserve::Reserve;
 use super::statements::{
     ACCEPT, ACCEPT_MANY, ACCEPT_MANY_ROWS, ACCEPT_PART, ACCEPT_RECIPIENTS, ACCEPT_REPEAT, CHECKPOINT, DEFER,
@@ -165,7 +166,8 @@ impl Group<'_> {
     async fn insert_all(&mut self, messages: &[&PreparedMessage]) -> Result<Vec<(Stored, bool)>, Fault> {
         let mut stored = Vec::with_capacity(messages.len());
         for some in messages.chunks(ACCEPT_MANY_ROWS) {
-            if self.form == Form::First && some.len() == ACCEPT_MANY_ROWS {
+            let keyed = some.iter().any(|message| message.key.is_some());
+            if !keyed && self.form == Form::First && some.len() == ACCEPT_MANY_ROWS {
                 let insert =
                     some.iter().fold(sqlx::query(ACCEPT_MANY.sql), |query, message| bind(query, message));
                 self.metrics.timed(ACCEPT_MANY, insert.execute(&mut *self.connection)).await?;
@@ -175,11 +177,24 @@ impl Group<'_> {
                 }
             } else {
                 for message in some {
-                    stored.push(self.insert(message).await?);
+                    stored.push(self.insert_once(message).await?);
                 }
             }
         }
         Ok(stored)
+    }
+
+    /// As [`Group::insert`], unless the message's idempotency key is another's.
+    async fn insert_once(&mut self, message: &PreparedMessage) -> Result<(Stored, bool), Fault> {
+        let Some(key) = &message.key else { return self.insert(message).await };
+        if let Some(kept) = keys::claim(self.connection, message, key, self.metrics).await? {
+            return Ok((Stored::Before(kept), false));
+        }
+        let inserted = self.insert(message).await?;
+        if inserted.0 != Stored::Yes {
+            keys::release(self.connection, key, self.metrics).await?;
+        }
+        Ok(inserted)
     }
 
     /// Tells too whether the row is new.

@@ -3,6 +3,7 @@
 
 mod commit;
 mod content;
+mod keys;
 mod load;
 mod reserve;
 mod statements;
@@ -30,18 +31,19 @@ use self::statements::LAST;
 use crate::error::OpenError;
 use crate::fault::{Fault, Stage};
 use crate::metrics::Metrics;
-use crate::model::{Backlog, Delivery, Depth, LaneGrant, Message, RecipientKey};
+use crate::model::{Backlog, Delivery, Depth, Kept, LaneGrant, Message, RecipientKey};
 use crate::prepare::PreparedMessage;
 use crate::settings::Settings;
 use crate::store::{Committer, DuePage, Retention, Standing, Store, Taken};
 
 /// The schema that this program needs.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 const MIGRATION_TABLE: &str = "queue_migration";
 /// Each only adds, so that an older program goes on working beside a newer one.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "queue", include_str!("../../migrations/sqlite/0001_queue.sql")),
     (3, "options", include_str!("../../migrations/sqlite/0003_options.sql")),
+    (4, "idempotency", include_str!("../../migrations/sqlite/0004_idempotency.sql")),
 ];
 /// The only lane.
 const LANE: u8 = 0;
@@ -246,6 +248,14 @@ impl Store for SqliteStore {
 
     async fn sweep(&self, lane: u8, before: Retention) -> Result<u64, Fault> {
         self.delete_old(lane, before).await
+    }
+
+    async fn recall(&self, account: &str, key: &str) -> Result<Option<Kept>, Fault> {
+        self.load_key(account, key).await
+    }
+
+    async fn forget_keys(&self, now: Timestamp, limit: u32) -> Result<u64, Fault> {
+        self.delete_keys(now, limit).await
     }
 
     async fn register(&self, _me: Uuid) -> Result<(), Fault> {

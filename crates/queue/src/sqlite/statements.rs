@@ -198,6 +198,27 @@ pub(super) const VOID: Statement = statement(
      ON CONFLICT (lane_id, queue_id) DO NOTHING",
 );
 
+pub(super) const KEY_CLAIM: Statement = statement(
+    "key_claim",
+    "INSERT INTO idempotency_key (account, key, lane_id, queue_id, fingerprint, note, expires_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (account, key) DO NOTHING",
+);
+
+/// Only ever of a key that this transaction has claimed.
+pub(super) const KEY_RELEASE: Statement =
+    statement("key_release", "DELETE FROM idempotency_key WHERE account = ?1 AND key = ?2");
+
+pub(super) const KEY_RECALL: Statement = statement(
+    "key_recall",
+    "SELECT lane_id, queue_id, fingerprint, note FROM idempotency_key WHERE account = ?1 AND key = ?2",
+);
+
+pub(super) const KEY_FORGET: Statement = statement(
+    "key_forget",
+    "DELETE FROM idempotency_key WHERE (account, key) IN (
+        SELECT account, key FROM idempotency_key WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+);
+
 /// Gives free pages back to the disk.
 pub(super) const SHRINK: Statement = statement("shrink", "PRAGMA incremental_vacuum");
 

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use mail::timeline::{MessageView, PendingState, PendingView, TimelineEntry};
 use mail::{
-    Account, Action, Alias, Content, Credentials, Domain, ForwardPath, Limit, Mailbox, Outcome, QueueId,
-    Resolution, ScramChallenge, Status, Timestamp,
+    Account, Action, Alias, Content, Credentials, Domain, ForwardPath, IdempotencyKey, Limit, Mailbox,
+    Outcome, QueueId, Resolution, ScramChallenge, Status, Timestamp,
 };
 use protocol::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, Error, ErrorKind, Intake,
-    MailboxMessage, Mailboxes, MessageFilter, QueueAdmin, Submission,
+    MailboxMessage, Mailboxes, MessageFilter, QueueAdmin, Submission, Submitted,
 };
 use tokio::sync::Notify;
 
@@ -55,10 +55,38 @@ impl Mta {
         Arc::new(Self { queue: Arc::clone(queue), script })
     }
 
-    fn take(&self, id: QueueId, submission: Submission) {
+    fn take(&self, id: QueueId, submission: Submission) -> Result<Submitted, Error> {
         assert!(!self.queue.void.lock().unwrap().contains(&id), "a void message was taken");
-        self.queue.taken.lock().unwrap().insert(id, submission);
+        let mut taken = self.queue.taken.lock().unwrap();
+        if let Some(key) = &submission.key
+            && let Some(before) = before(&taken, key)?
+        {
+            return Ok(before);
+        }
+        let numbers = numbers(&submission);
+        taken.insert(id, submission);
+        Ok(Submitted { id, numbers, repeated: None })
     }
+}
+
+/// Every second number, to be told from places.
+fn numbers(submission: &Submission) -> Vec<u16> {
+    (0..).step_by(2).take(submission.envelope.recipients.len()).collect()
+}
+
+fn before(taken: &BTreeMap<QueueId, Submission>, key: &IdempotencyKey) -> Result<Option<Submitted>, Error> {
+    for (id, submission) in taken {
+        let Some(known) = &submission.key else { continue };
+        if known.key != key.key || known.account != key.account {
+            continue;
+        }
+        if known.fingerprint != key.fingerprint {
+            return Err(Error::new(ErrorKind::AlreadyExists, "another request"));
+        }
+        let repeated = Some(known.note.clone());
+        return Ok(Some(Submitted { id: *id, numbers: numbers(submission), repeated }));
+    }
+    Ok(None)
 }
 
 #[async_trait]
@@ -67,21 +95,32 @@ impl Intake for Mta {
         Ok(super::id(self.queue.next.fetch_add(1, Ordering::Relaxed)))
     }
 
-    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<(), Error> {
+    async fn enqueue_as(&self, id: QueueId, submission: Submission) -> Result<Submitted, Error> {
         match &self.script {
             Script::Take => self.take(id, submission),
-            Script::Fail(kind) => return Err(Error::new(*kind, "as the script says")),
+            Script::Fail(kind) => Err(Error::new(*kind, "as the script says")),
             Script::TakeAndHang(told) => {
-                self.take(id, submission);
+                self.take(id, submission)?;
                 told.notify_one();
-                std::future::pending::<()>().await;
+                std::future::pending().await
             }
             Script::Hang(told) => {
                 told.notify_one();
-                std::future::pending::<()>().await;
+                std::future::pending().await
             }
         }
-        Ok(())
+    }
+
+    async fn recall(&self, key: &IdempotencyKey) -> Result<Option<Submitted>, Error> {
+        before(&self.queue.taken.lock().unwrap(), key)
+    }
+
+    async fn show(&self, account: &Mailbox, id: QueueId) -> Result<MessageView, Error> {
+        let view = view();
+        if view.account.as_ref() == Some(account) && view.id == id {
+            return Ok(view);
+        }
+        Err(Error::new(ErrorKind::NotFound, "no such message"))
     }
 
     async fn resolve(&self, id: QueueId) -> Result<bool, Error> {

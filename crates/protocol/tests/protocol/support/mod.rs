@@ -7,7 +7,7 @@ pub(crate) mod proxy;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mail::{Content, Domain, Envelope, Origin, QueueId, Recipient, ReversePath};
+use mail::{Content, Domain, Envelope, IdempotencyKey, Origin, QueueId, Recipient, ReversePath};
 use protocol::client::{self, Peers};
 use protocol::server::{self, Builder};
 use protocol::tls::Credentials;
@@ -75,7 +75,14 @@ pub(crate) fn submission(content: impl Into<Content>) -> Submission {
         content: content.into(),
         tls: Some("TLSv1.3".to_owned()),
         by: Domain::parse("msa.example.test").unwrap(),
+        key: None,
     }
+}
+
+/// The key of a submission, with this fingerprint.
+pub(crate) fn key(fingerprint: u8) -> IdempotencyKey {
+    let key = IdempotencyKey::new("alice@example.test".parse().unwrap(), "k-1", [fingerprint; 32]).unwrap();
+    IdempotencyKey { note: "a note".into(), ..key }
 }
 
 pub(crate) fn recipient(path: &str) -> Recipient {
