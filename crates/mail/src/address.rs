@@ -264,7 +264,18 @@ impl Mailbox {
         self.host.domain()
     }
 
-    /// Whether it can be said without SMTPUTF8.
+    /// The same mailbox as it is said without SMTPUTF8, its domain in A-labels (RFC 6531 3.2); `None` where the local part is not
+    /// ASCII or the domain has no such form.
+    #[must_use]
+    pub fn to_ascii(&self) -> Option<Self> {
+        let host = match &self.host {
+            Host::Domain(domain) if !domain.is_ascii() => Host::Domain(Domain(domain.to_ascii().ok()?)),
+            host => host.clone(),
+        };
+        self.local_part.0.is_ascii().then(|| Self { local_part: self.local_part.clone(), host })
+    }
+
+    /// Whether it can be said without SMTPUTF8 as it stands.
     #[must_use]
     pub fn is_ascii(&self) -> bool {
         self.local_part.0.is_ascii() && self.domain().is_none_or(Domain::is_ascii)
@@ -398,6 +409,19 @@ mod tests {
             ("example.test\u{3002}", Err(AddressError::Domain)),
         ] {
             assert_eq!(Domain::parse(text).unwrap().to_ascii().as_deref().map_err(|e| *e), ascii, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mailbox_has_a_form_in_ascii_unless_its_local_part_is_not() {
+        for (text, ascii) in [
+            ("a@bücher.example", Some("a@xn--bcher-kva.example")),
+            ("\"a b\"@[192.0.2.1]", Some("\"a b\"@[192.0.2.1]")),
+            ("ä@b.example", None),
+            ("a@b\u{ff20}c.example", None),
+        ] {
+            let mailbox = Mailbox::parse(text).unwrap();
+            assert_eq!(mailbox.to_ascii().map(|mailbox| mailbox.to_string()).as_deref(), ascii, "{text}");
         }
     }
 

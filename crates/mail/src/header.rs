@@ -67,7 +67,7 @@ pub fn find<'a>(header: &'a [u8], name: &str) -> Option<Field<'a>> {
 }
 
 /// Where the field at the front of `header` ends: behind the first CRLF that no white space follows.
-fn field_end(header: &[u8]) -> usize {
+pub(crate) fn field_end(header: &[u8]) -> usize {
     let mut from = 0;
     while let Some(at) = memmem::find(&header[from..], b"\r\n") {
         from += at + 2;

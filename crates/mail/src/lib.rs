@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod header;
 pub mod id;
 pub mod idempotency;
+pub mod mime;
 pub mod outcome;
 pub mod path;
 pub mod quota;

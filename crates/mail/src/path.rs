@@ -39,6 +39,15 @@ impl ReversePath {
         }
     }
 
+    /// The same path as it is said without SMTPUTF8; see [`Mailbox::to_ascii`].
+    #[must_use]
+    pub fn to_ascii(&self) -> Option<Self> {
+        match self {
+            Self::Null => Some(Self::Null),
+            Self::Mailbox(mailbox) => mailbox.to_ascii().map(Self::Mailbox),
+        }
+    }
+
     /// Whether it is `<>`.
     #[must_use]
     pub fn is_null(&self) -> bool {
@@ -67,6 +76,15 @@ impl ForwardPath {
         }
         let (mailbox, rest) = bracketed_mailbox(input)?;
         Ok((Self::Mailbox(mailbox), rest))
+    }
+
+    /// The same path as it is said without SMTPUTF8; see [`Mailbox::to_ascii`].
+    #[must_use]
+    pub fn to_ascii(&self) -> Option<Self> {
+        match self {
+            Self::Postmaster => Some(Self::Postmaster),
+            Self::Mailbox(mailbox) => mailbox.to_ascii().map(Self::Mailbox),
+        }
     }
 
     /// The mailbox, unless it is the bare postmaster.

@@ -5,10 +5,13 @@
 mod author;
 mod completion;
 mod config;
+mod edit;
 mod inquiries;
 mod metrics;
 mod policy;
 mod refusal;
+mod repair;
+mod resent;
 mod sender;
 mod submission;
 

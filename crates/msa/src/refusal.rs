@@ -1,6 +1,7 @@
 //! The replies that only a submission server gives: code, enhanced status (RFC 3463, 7372) and text together. The others are
 //! those of [`smtp::reply`].
 
+use mail::mime::Unfit;
 use smtp::Reply;
 
 /// MAIL FROM is not one of the account's addresses (RFC 6409 6.1).
@@ -17,7 +18,7 @@ pub(crate) fn author(field: &'static str) -> Reply {
     )
 }
 
-/// From or Sender is there more than once (RFC 5322 3.6).
+/// A field is there more than once that may be there only once (RFC 5322 3.6).
 pub(crate) fn repeated(field: &'static str) -> Reply {
     Reply::new(550, (5, 6, 0), format!("The message has more than one {field} field"))
 }
@@ -29,6 +30,16 @@ pub(crate) fn unreadable(field: &'static str) -> Reply {
         (5, 6, 0),
         format!("The {field} field is not well-formed: it needs addresses, as in <user@example.org>"),
     )
+}
+
+/// A line in the header section that belongs to no field.
+pub(crate) fn no_field() -> Reply {
+    Reply::new(550, (5, 6, 0), "The header section has a line that is no field")
+}
+
+/// It has to be changed before any server takes it, and cannot be.
+pub(crate) fn unfit(why: &Unfit) -> Reply {
+    Reply::new(554, (5, 6, 0), format!("The message cannot be sent: {why}"))
 }
 
 /// The mta cannot be reached, or nobody can say what it did: the client keeps the message and tries again.

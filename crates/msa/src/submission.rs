@@ -17,6 +17,7 @@ use crate::completion::{Fresh, complete};
 use crate::inquiries::Inquiries;
 use crate::metrics::Metrics;
 use crate::refusal;
+use crate::repair::repair;
 use crate::sender::Sender;
 
 /// The agent behind all submission ports.
@@ -84,7 +85,7 @@ impl Agent for Submissions {
     async fn data(&self, session: &SessionInfo, envelope: Envelope, content: Bytes) -> Reply {
         let size = content.len();
         let submitted = match Client::of(session) {
-            Ok(client) => self.submit(&client, envelope, &content).await,
+            Ok(client) => self.submit(&client, envelope, content).await,
             Err(refused) => Err(refused),
         };
         let trace = protocol::trace::current();
@@ -140,13 +141,14 @@ impl Submissions {
         }
     }
 
-    /// Completes a message and hands it over; `Ok` only once the mta has made it durable.
+    /// Repairs and completes a message and hands it over; `Ok` only once the mta has made it durable.
     pub(crate) async fn submit(
         &self,
         client: &Client<'_>,
-        envelope: Envelope,
-        content: &Bytes,
+        mut envelope: Envelope,
+        content: Bytes,
     ) -> Result<Submitted, Reply> {
+        let content = repair(&mut envelope, content)?;
         let sender = self.sender(client.account);
         let message_id = format!("<{}@{}>", Uuid::new_v4(), self.host);
         let fresh = Fresh {
@@ -154,7 +156,7 @@ impl Submissions {
             message_id: &message_id,
             author: envelope.reverse_path.mailbox().unwrap_or(&client.account.address),
         };
-        let content = complete(content, &sender, &fresh)?;
+        let content = complete(&content, &sender, &fresh)?;
         let submission = Submission {
             envelope,
             content,

@@ -4,7 +4,7 @@
 mod fixture;
 
 use fixture::{Fixture, MESSAGE, PASSWORD};
-use mail::{Domain, ReversePath};
+use mail::{BodyType, Domain, ReversePath};
 use protocol::ErrorKind;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,7 +56,7 @@ async fn a_complete_message_arrives_octet_for_octet() {
     let mut connection = fixture.signed_in("submissions").await;
     let mut message = MESSAGE.as_bytes().to_vec();
     for _ in 0..1000 {
-        message.extend((0..=255u8).filter(|octet| !b"\r\n".contains(octet)));
+        message.extend((1..=255u8).filter(|octet| !b"\r\n".contains(octet)));
         message.extend(b"\r\n.\r\n..\r\n");
     }
     let heard =
@@ -64,6 +64,27 @@ async fn a_complete_message_arrives_octet_for_octet() {
     assert!(heard.starts_with("250 2.0.0 "), "{heard}");
     let (submitted, _) = fixture.relay.taken().pop().unwrap();
     assert!(submitted.content.to_bytes() == message, "{} octets", submitted.content.len());
+    assert_eq!(submitted.envelope.body, BodyType::EightBitMime);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_server_takes_is_repaired_or_refused() {
+    let fixture = Fixture::start().await;
+    let mut connection = fixture.signed_in("submissions").await;
+    let long = format!("{MESSAGE}{}\r\n", "ü ".repeat(2000));
+    let heard = fixture.send(&mut connection, "alice@example.test", "bob@elsewhere.test", long).await;
+    assert!(heard.starts_with("250 2.0.0 "), "{heard}");
+    let (submitted, _) = fixture.relay.taken().pop().unwrap();
+    let content = String::from_utf8(submitted.content.to_bytes().to_vec()).unwrap();
+    assert!(
+        content.contains("charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"),
+        "{content}"
+    );
+    assert!(content.lines().all(|line| line.len() <= 76), "{content}");
+    let long = format!("X: {}\r\n{MESSAGE}", "x".repeat(1000));
+    let heard = fixture.send(&mut connection, "alice@example.test", "bob@elsewhere.test", long).await;
+    assert!(heard.starts_with("554 5.6.0 The message cannot be sent: the X field has a line of "), "{heard}");
+    assert_eq!(fixture.relay.taken().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
