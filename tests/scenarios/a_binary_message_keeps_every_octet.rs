@@ -1,4 +1,4 @@
-//! A message that said BODY=BINARYMIME is never changed: it arrives octet for octet, or its sender is told.
+//! A message that said BODY=BINARYMIME arrives octet for octet, or in an encoding that decodes to it, or its sender is told.
 
 use tests::maildir::{body, field};
 use tests::peer::Script;
@@ -20,10 +20,15 @@ async fn together(peer: &Peer) -> Together {
 
 /// Sends it in chunks of 20 octets, all at once.
 async fn submit(together: &Together, recipient: &str) {
+    submit_below(together, recipient, b"Content-Type: image/x").await;
+}
+
+/// The same with another first field.
+async fn submit_below(together: &Together, recipient: &str, first: &[u8]) {
     let mut client = Client::logged_in(together.submission(), ALICE, "secret").await;
     client.ok(&format!("MAIL FROM:<{ALICE}> BODY=BINARYMIME")).await;
     client.ok(&format!("RCPT TO:<{recipient}>")).await;
-    let content = [b"From: <alice@example.test>\r\nSubject: binary\r\n\r\n", BODY].concat();
+    let content = [first, b"\r\nFrom: <alice@example.test>\r\nSubject: binary\r\n\r\n", BODY].concat();
     let mut wire = Vec::new();
     for chunk in content.chunks(20) {
         wire.extend(format!("BDAT {}\r\n", chunk.len()).into_bytes());
@@ -59,14 +64,26 @@ async fn at_a_server_that_takes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn and_comes_back_from_one_that_does_not() {
+async fn encoded_at_one_that_does_not() {
     let peer = Peer::start(Script::default().offers(&["PIPELINING", "8BITMIME", "CHUNKING"])).await;
     let together = together(&peer).await;
     submit(&together, "carol@remote.test").await;
+    let received = peer.accepts(1).await.remove(0);
+    assert!(received.mail.contains(" BODY=8BITMIME"), "{}", received.mail);
+    let message = received.content();
+    assert_eq!(field(&message, "Content-Transfer-Encoding").as_deref(), Some("base64"));
+    assert_eq!(body(&message), b"Ci4NCg0KLg0KAA0NCv8KLgpRVUlUDQoN\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_comes_back_where_it_is_signed() {
+    let peer = Peer::start(Script::default().offers(&["PIPELINING", "8BITMIME", "CHUNKING"])).await;
+    let together = together(&peer).await;
+    submit_below(&together, "carol@remote.test", b"DKIM-Signature: v=1").await;
     let notice = together.maildir(ALICE).holds(1).await.remove(0);
     assert_eq!(field(&notice, "Return-Path").as_deref(), Some("<>"));
     let text = String::from_utf8_lossy(body(&notice)).into_owned();
-    assert!(text.contains("Status: 5.6.1") && text.contains("Subject: binary"), "{text}");
+    assert!(text.contains("Status: 5.6.3") && text.contains("Subject: binary"), "{text}");
     assert!(!notice.contains(&0), "the body stays where it is: {text}");
     assert!(peer.received().is_empty());
 }

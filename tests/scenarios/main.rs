@@ -4,6 +4,7 @@
 
 mod a_binary_message_keeps_every_octet;
 mod a_sender_says_when_and_how;
+mod a_server_gets_what_it_takes;
 mod bad_input_gets_a_clear_reply;
 mod dns_rules_are_followed;
 mod mail_is_tried_again_until_it_is_taken;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ForwardPath, Mailbox, ReversePath, Timestamp};
+use crate::{ForwardPath, Mailbox, ReversePath, Timestamp, unitext};
 
 /// Everything that MAIL and RCPT said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,6 +235,23 @@ pub struct OriginalRecipient {
     pub address_type: String,
     /// The address as it was first given.
     pub address: String,
+}
+
+impl OriginalRecipient {
+    /// With the address in ASCII: an international one in the form of RFC 6533 3, whatever type it was said to have.
+    #[must_use]
+    pub fn to_ascii(&self) -> String {
+        if self.is_utf8() || !self.address.is_ascii() {
+            return format!("{};{}", unitext::ADDRESS_TYPE, unitext::encode(&self.address));
+        }
+        self.to_string()
+    }
+
+    /// Whether its type is the one for addresses in UTF-8 (RFC 6533 3).
+    #[must_use]
+    pub fn is_utf8(&self) -> bool {
+        self.address_type.eq_ignore_ascii_case(unitext::ADDRESS_TYPE)
+    }
 }
 
 impl fmt::Display for OriginalRecipient {

@@ -19,6 +19,7 @@ pub mod status;
 pub mod timeline;
 pub mod timestamp;
 pub mod trace;
+pub mod unitext;
 
 pub use address::{AddressError, Domain, Host, LocalPart, Mailbox};
 pub use content::Content;

@@ -9,7 +9,7 @@ use crate::{Domain, Envelope, ForwardPath, QueueId, ReversePath, Timestamp};
 #[must_use]
 pub fn received(envelope: &Envelope, by: &Domain, id: QueueId, tls: Option<&str>, at: Timestamp) -> String {
     let origin = &envelope.origin;
-    let helo = clean(&origin.helo, envelope.smtputf8);
+    let helo = name(&origin.helo, envelope.smtputf8);
     let from = match origin.address {
         Some(std::net::IpAddr::V4(address)) => format!("from {helo} ([{address}])"),
         Some(std::net::IpAddr::V6(address)) => format!("from {helo} ([IPv6:{address}])"),
@@ -17,7 +17,11 @@ pub fn received(envelope: &Envelope, by: &Domain, id: QueueId, tls: Option<&str>
     };
     let tls = tls.map(|version| format!("\r\n\t(using {version})")).unwrap_or_default();
     let recipient = match envelope.recipients.as_slice() {
-        [only] => format!("\r\n\tfor {}", only.forward_path),
+        // In ASCII if there is such a form: the field must not be what keeps the message from a server without SMTPUTF8.
+        [only] => {
+            let ascii = only.forward_path.to_ascii();
+            format!("\r\n\tfor {}", ascii.as_ref().unwrap_or(&only.forward_path))
+        }
         _ => String::new(),
     };
     let with = clean(&origin.protocol, false);
@@ -37,6 +41,12 @@ pub fn delivered_to(forward_path: &ForwardPath) -> String {
         ForwardPath::Postmaster => "Delivered-To: postmaster\r\n".to_owned(),
         ForwardPath::Mailbox(mailbox) => format!("Delivered-To: {mailbox}\r\n"),
     }
+}
+
+/// A peer's name, in A-labels where it is an international one.
+fn name(name: &str, utf8: bool) -> String {
+    let ascii = Domain::parse(name).ok().filter(|domain| !domain.is_ascii()).and_then(|d| d.to_ascii().ok());
+    ascii.unwrap_or_else(|| clean(name, utf8))
 }
 
 /// What a peer called itself, reduced to what may stand in a header field (in UTF-8 only where the message may, RFC 6531);
@@ -76,6 +86,21 @@ mod tests {
             "Received: from client.exampleX:y ([192.0.2.7])\r\n\t(using TLSv1.3)\r\n\tby mx.example with ESMTPSA id \
              000g000000000001\r\n\tfor <a@b.example>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn international_domains_are_in_ascii_and_local_parts_as_they_are() {
+        let mut envelope = Envelope { smtputf8: true, ..Envelope::new(ReversePath::Null, Origin::default()) };
+        envelope.origin.helo = "bücher.test".to_owned();
+        let by = Domain::parse("mx.test").unwrap();
+        for (path, written) in [("<a@bücher.test>", "<a@xn--bcher-kva.test>"), ("<ä@ü.test>", "<ä@ü.test>")]
+        {
+            envelope.recipients = vec![path.parse::<ForwardPath>().unwrap().into()];
+            let id = QueueId { shard: 0, lane: 1, number: 1 };
+            let field = received(&envelope, &by, id, None, Timestamp::from_millis(0));
+            assert!(field.starts_with("Received: from xn--bcher-kva.test\r\n"), "{field}");
+            assert!(field.contains(&format!("\r\n\tfor {written};\r\n")), "{field}");
+        }
     }
 
     #[test]

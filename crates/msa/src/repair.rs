@@ -3,7 +3,7 @@
 //! changed and how are those of [`mail::mime`].
 
 use bytes::Bytes;
-use mail::mime::{self, Way};
+use mail::mime::{self, Letters, Way};
 use mail::{BodyType, Content, Envelope};
 use smtp::Reply;
 
@@ -17,7 +17,8 @@ use crate::refusal;
 pub(crate) fn repair(envelope: &mut Envelope, content: Bytes) -> Result<Content, Reply> {
     let from_binary = envelope.body == BodyType::BinaryMime;
     let body = if from_binary { BodyType::BinaryMime } else { BodyType::EightBitMime };
-    let way = Way { body, smtputf8: envelope.smtputf8, from_binary };
+    let letters = if envelope.smtputf8 { Letters::Utf8 } else { Letters::Ascii };
+    let way = Way { body, letters, from_binary };
     let content = Content::from(content);
     let repaired = mime::convert(&content, way).map_err(|unfit| refusal::unfit(&unfit))?.unwrap_or(content);
     if envelope.body == BodyType::SevenBit && !repaired.segments().iter().all(|segment| segment.is_ascii()) {

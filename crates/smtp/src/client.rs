@@ -2,9 +2,8 @@
 //! after the other on one connection. Knows no DNS and no queue: where to connect and what a refusal means is the caller's
 //! business.
 //!
-//! Known limit: content with 8-bit octets is sent as it is to a server that does not offer 8BITMIME (no conversion to
-//! quoted-printable or base64); nearly all servers take it. Nor is a binary message converted: where the server does not
-//! take it, it fails.
+//! Content is sent as it is given: who wants it converted for a server without 8BITMIME or BINARYMIME does so before, knowing
+//! the server's [`Connection::capabilities`]. A binary message fails where the server does not take it.
 
 mod error;
 mod wire;

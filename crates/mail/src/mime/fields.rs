@@ -6,7 +6,7 @@ use memchr::memchr;
 use super::addresses::{self, NoForm};
 use super::fold::{Lines, fold};
 use super::scan::Octets;
-use super::{Unfit, parameters, words};
+use super::{Letters, Unfit, parameters, words};
 use crate::header::{self, Field};
 
 /// Fields of addresses (RFC 5322 3.6.2, 3.6.3, 3.6.6, and common ones).
@@ -57,17 +57,6 @@ const CLOSED: &[&str] = &[
 
 /// What such fields' names begin with.
 const CLOSED_FAMILIES: &[&str] = &["ARC-", "List-"];
-
-/// What a header section is to be repaired for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Letters {
-    /// Whatever they are, they stay (of a part that travels in 8 bits).
-    Any,
-    /// UTF-8 (RFC 6532).
-    Utf8,
-    /// ASCII (RFC 5322).
-    Ascii,
-}
 
 /// The header section in a form that can be carried; `None` where it is that already.
 pub(super) fn repair(header: &[u8], letters: Letters) -> Result<Option<Vec<u8>>, Unfit> {

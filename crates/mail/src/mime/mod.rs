@@ -25,7 +25,6 @@ use bytes::Bytes;
 
 use crate::{BodyType, Content, header};
 
-use fields::Letters;
 pub use scan::{LINE_LIMIT, Octets, has_bare_line_break};
 
 /// Entities within one another that are walked.
@@ -36,10 +35,21 @@ pub const DEPTH: usize = 32;
 pub struct Way {
     /// What bodies may hold.
     pub body: BodyType,
-    /// Whether header fields may hold UTF-8 (RFC 6531).
-    pub smtputf8: bool,
+    /// What its header section may hold.
+    pub letters: Letters,
     /// Whether the content came as BINARYMIME and may hold a CR or an LF alone; any other does not.
     pub from_binary: bool,
+}
+
+/// What header fields hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Letters {
+    /// Whatever it is, it stays.
+    Any,
+    /// UTF-8 (RFC 6532).
+    Utf8,
+    /// ASCII (RFC 5322).
+    Ascii,
 }
 
 /// Why a message cannot be brought into a form that the way carries. The text of each is fit to be sent to a peer.
@@ -121,11 +131,6 @@ impl Way {
         }
     }
 
-    /// Letters of the header section.
-    fn letters(self) -> Letters {
-        if self.smtputf8 { Letters::Utf8 } else { Letters::Ascii }
-    }
-
     /// Letters of the header sections of messages within.
     fn inner_letters(self) -> Letters {
         if self.body == BodyType::SevenBit { Letters::Ascii } else { Letters::Any }
@@ -141,7 +146,7 @@ pub fn convert(content: &Content, way: Way) -> Result<Option<Content>, Unfit> {
     let (section, body) = content.split_header();
     let (end, _) = header::split(&section);
     let (header, empty_line) = (section.slice(..end.len()), end.len() < section.len());
-    let repaired = fields::repair(&header, way.letters());
+    let repaired = fields::repair(&header, way.letters);
     let body = body.to_bytes();
     let obstacle = way.obstacle(&body);
     if let (Ok(None), None) = (&repaired, obstacle) {
@@ -164,5 +169,5 @@ pub fn convert(content: &Content, way: Way) -> Result<Option<Content>, Unfit> {
 /// Whether the header section can be carried as it is, if need be.
 fn is_only_untidy(header: &[u8], way: Way) -> bool {
     let found = Octets::of(header);
-    !found.nul && !found.long_line && (way.smtputf8 || !found.eight_bit)
+    !found.nul && !found.long_line && (way.letters != Letters::Ascii || !found.eight_bit)
 }

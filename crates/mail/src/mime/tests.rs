@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const EIGHT: Way = Way { body: BodyType::EightBitMime, smtputf8: false, from_binary: true };
+const EIGHT: Way = Way { body: BodyType::EightBitMime, letters: Letters::Ascii, from_binary: true };
 const SEVEN: Way = Way { body: BodyType::SevenBit, ..EIGHT };
 
 fn converted(message: &[u8], way: Way) -> Result<Option<Vec<u8>>, Unfit> {

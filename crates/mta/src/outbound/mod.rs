@@ -1,5 +1,6 @@
 //! The way to other servers: where to, over which connection, and what to try next when one of them fails.
 
+pub mod conversion;
 pub mod failure;
 pub mod pool;
 pub mod resolve;
@@ -20,6 +21,7 @@ use crate::memory::Loaded;
 use crate::report::{Attempted, PassedOn};
 use crate::route::NextHop;
 use crate::scheduler::Verdict;
+use conversion::Conversions;
 use failure::{Failure, Stage};
 use pool::{Open, Pool, quit};
 use resolve::{Destination, Resolver};
@@ -35,6 +37,7 @@ pub struct Outbound {
     pool: Pool,
     securities: Securities,
     client: Arc<client::Settings>,
+    conversions: Conversions,
     settings: Arc<config::Outbound>,
 }
 
@@ -61,6 +64,7 @@ impl Outbound {
             pool: Pool::new(settings.connection_idle.get(), settings.idle_connections),
             securities: Securities::new(settings.authority_file.as_deref())?,
             client: Arc::new(client),
+            conversions: Conversions::new(settings.content_memory.as_usize() / 2),
             settings: Arc::new(settings.clone()),
         })
     }
@@ -178,7 +182,7 @@ impl Outbound {
         mut open: Open,
         message: &Outgoing<'_>,
     ) -> Result<Vec<Attempted>, Failure> {
-        let Outgoing { key, envelope, recipients, content, may_commit } = message;
+        let Outgoing { key, envelope, .. } = message;
         let offered = open.connection.capabilities();
         let passed_on = PassedOn { dsn: offered.dsn, deliver_by: offered.deliver_by.is_some() };
         if let Some(status) = too_slow(envelope, offered) {
@@ -186,10 +190,9 @@ impl Outbound {
             self.pool.give(key, address, open);
             return Ok(attempted);
         }
-        let statuses = match open.connection.transact(envelope, recipients, content, *may_commit).await {
-            Ok(statuses) => statuses,
-            Err(error) => return Err(Failure::in_transaction(&error, Some(open.remote.clone()))),
-        };
+        let statuses = self.send(&mut open, message).await;
+        let statuses =
+            statuses.map_err(|error| Failure::in_transaction(&error, Some(open.remote.clone())))?;
         let attempted = statuses
             .into_iter()
             .map(|status| {
@@ -205,6 +208,19 @@ impl Outbound {
             quit(open);
         }
         Ok(attempted)
+    }
+
+    /// The message as it is, or in a form that this server takes.
+    async fn send(&self, open: &mut Open, message: &Outgoing<'_>) -> Result<Vec<Status>, client::Error> {
+        let Outgoing { envelope, recipients, content, may_commit, .. } = message;
+        let connection = &mut open.connection;
+        match self.conversions.convert(connection.capabilities(), envelope, content).await {
+            Ok(None) => connection.transact(envelope, recipients, content, *may_commit).await,
+            Ok(Some(converted)) => {
+                connection.transact(&converted.envelope, recipients, &converted.content, *may_commit).await
+            }
+            Err(status) => Ok(vec![status; recipients.len()]),
+        }
     }
 
     /// A new session: TCP, greeting, EHLO, TLS as planned, AUTH where configured. Opportunistic TLS that fails is left out on a

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use mail::header;
 use mail::{
-    Action, BodyType, Content, DeliverByMode, Domain, Envelope, Outcome, QueueId, Recipient, Ret, Status,
-    Timestamp,
+    Action, BodyType, Content, DeliverByMode, Domain, Envelope, ForwardPath, Outcome, QueueId, Recipient,
+    Ret, Status, Timestamp, unitext,
 };
 use queue::Message;
 
@@ -64,17 +64,16 @@ impl Notice<'_> {
     pub fn build(&self, id: QueueId, host: &Domain, now: Timestamp) -> Content {
         let boundary = format!("=_{id}_postrider");
         let returned = self.returned();
-        let eight_bit = self.message.envelope.smtputf8 || !returned.is_ascii();
+        let (explanation, fields) = (self.explanation(host), self.fields(host, now));
+        let eight_bit = !(returned.is_ascii() && explanation.is_ascii() && fields.is_ascii());
         let mut text = self.header(id, host, now, &boundary, eight_bit);
         let encoding = if eight_bit { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
         let _ = write!(
             text,
             "\r\nThis is a report in several parts (RFC 3464).\r\n\r\n--{boundary}\r\nContent-Type: text/plain; \
-             charset=utf-8\r\n{encoding}\r\n{}\r\n--{boundary}\r\nContent-Type: message/{}\r\n{encoding}\r\n{}\r\n\
-             --{boundary}\r\nContent-Type: {}\r\n{encoding}\r\n",
-            self.explanation(host),
+             charset=utf-8\r\n{encoding}\r\n{explanation}\r\n--{boundary}\r\nContent-Type: message/{}\r\n\
+             {encoding}\r\n{fields}\r\n--{boundary}\r\nContent-Type: {}\r\n{encoding}\r\n",
             if self.is_global() { "global-delivery-status" } else { "delivery-status" },
-            self.fields(host, now),
             self.returned_type(),
         );
         let mut content = Content::from(text);
@@ -84,7 +83,9 @@ impl Notice<'_> {
     }
 
     fn header(&self, id: QueueId, host: &Domain, now: Timestamp, boundary: &str, eight_bit: bool) -> String {
-        let to = self.message.envelope.reverse_path.mailbox().map(ToString::to_string).unwrap_or_default();
+        // In ASCII if there is such a form: a server without SMTPUTF8 takes the notice then.
+        let sender = self.message.envelope.reverse_path.mailbox();
+        let to = sender.map(|s| s.to_ascii().as_ref().unwrap_or(s).to_string()).unwrap_or_default();
         let subject = match self.outcome.action() {
             Action::Failed => "Undelivered mail returned to sender",
             Action::Delayed => "Delayed mail (still being tried)",
@@ -102,7 +103,7 @@ impl Notice<'_> {
 
     /// The part for people.
     fn explanation(&self, host: &Domain) -> String {
-        let address = path_text(self.recipient);
+        let address = path_text(&self.recipient.forward_path);
         let lead = match self.outcome.action() {
             Action::Failed => format!(
                 "Your message could not be delivered to\r\n\r\n    {address}\r\n\r\nand will not be tried again. The reason:"
@@ -131,25 +132,25 @@ impl Notice<'_> {
     fn fields(&self, host: &Domain, now: Timestamp) -> String {
         let mut fields = format!("Reporting-MTA: dns; {host}\r\n");
         if let Some(envid) = &self.message.envelope.envid {
-            let _ = write!(fields, "Original-Envelope-Id: {}\r\n", clean(envid));
+            let _ = write!(fields, "Original-Envelope-Id: {}\r\n", self.clean(envid));
         }
         let _ = write!(fields, "Arrival-Date: {}\r\n\r\n", self.message.accepted_at.rfc5322());
         if let Some(original) = &self.recipient.original {
-            let _ = write!(fields, "Original-Recipient: {}\r\n", clean(&original.to_string()));
+            let original = if self.is_global() { original.to_string() } else { original.to_ascii() };
+            let _ = write!(fields, "Original-Recipient: {}\r\n", clean(&original));
         }
         let status: &Status = self.outcome.status();
         let _ = write!(
             fields,
-            "Final-Recipient: {}; {}\r\nAction: {}\r\nStatus: {}\r\n",
-            if self.is_global() { "utf-8" } else { "rfc822" },
-            path_text(self.recipient),
+            "Final-Recipient: {}\r\nAction: {}\r\nStatus: {}\r\n",
+            self.final_recipient(),
             self.outcome.action(),
             status.enhanced,
         );
         if let Some(name) = self.remote.and_then(|remote| remote.split_whitespace().next()) {
-            let _ = write!(fields, "Remote-MTA: dns; {}\r\n", clean(name));
+            let _ = write!(fields, "Remote-MTA: dns; {}\r\n", self.clean(name));
         }
-        let _ = write!(fields, "Diagnostic-Code: smtp; {}\r\n", clean(&status.to_string()));
+        let _ = write!(fields, "Diagnostic-Code: smtp; {}\r\n", self.clean(&status.to_string()));
         let _ = write!(fields, "Last-Attempt-Date: {}\r\n", now.rfc5322());
         if let Some(until) = self.retry_until {
             let _ = write!(fields, "Will-Retry-Until: {}\r\n", until.rfc5322());
@@ -157,8 +158,31 @@ impl Notice<'_> {
         fields
     }
 
+    /// Type and address (RFC 6533 3): in UTF-8, or in a form of ASCII in a report that may hold nothing else.
+    fn final_recipient(&self) -> String {
+        let path = &self.recipient.forward_path;
+        match path.to_ascii() {
+            _ if self.is_global() && !path_text(path).is_ascii() => {
+                format!("{}; {}", unitext::ADDRESS_TYPE, path_text(path))
+            }
+            Some(ascii) => format!("rfc822; {}", path_text(&ascii)),
+            None => format!("{}; {}", unitext::ADDRESS_TYPE, unitext::encode(&path_text(path))),
+        }
+    }
+
+    /// Whether the report is one of RFC 6533: the sender can read UTF-8, and there is some.
     fn is_global(&self) -> bool {
+        let original = self.recipient.original.as_ref();
         self.message.envelope.smtputf8
+            && !(path_text(&self.recipient.forward_path).is_ascii()
+                && original.is_none_or(|original| original.address.is_ascii())
+                && self.content.split_header().0.is_ascii())
+    }
+
+    /// Text from peers may not end a field of ours, nor hold more than ASCII where the report may not.
+    fn clean(&self, text: &str) -> String {
+        let text = clean(text);
+        if self.is_global() { text } else { text.replace(|c: char| !c.is_ascii(), "?") }
     }
 
     /// RET counts for failures only (RFC 3461 4.3); other notices return the header. So does what is said about a binary
@@ -172,12 +196,12 @@ impl Notice<'_> {
     }
 
     fn returned(&self) -> Bytes {
-        let whole = self.content.to_bytes();
         if self.is_returned_whole() {
-            return whole;
+            return self.content.to_bytes();
         }
-        let (header, _) = header::split(&whole);
-        whole.slice(..header.len().min(self.returned_size))
+        let (section, _) = self.content.split_header();
+        let (header, _) = header::split(&section);
+        section.slice(..header.len().min(self.returned_size))
     }
 
     fn returned_type(&self) -> &'static str {
@@ -190,8 +214,8 @@ impl Notice<'_> {
     }
 }
 
-fn path_text(recipient: &Recipient) -> String {
-    match recipient.forward_path.mailbox() {
+fn path_text(path: &ForwardPath) -> String {
+    match path.mailbox() {
         Some(mailbox) => mailbox.to_string(),
         None => "postmaster".to_owned(),
     }
@@ -205,7 +229,7 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::{DeliverBy, ForwardPath, Notify, Origin, TraceContext};
+    use mail::{DeliverBy, Notify, Origin, OriginalRecipient, TraceContext};
 
     fn message(sender: &str) -> Message {
         Message {
@@ -257,6 +281,50 @@ mod tests {
         assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "no bare CR or LF");
         let short = build(&message("<sender@a.test>"), &failed, "Subject: x\r\n\r\nbody\r\n", 15);
         assert!(short.contains("text/rfc822-headers") && !short.contains("body"));
+    }
+
+    /// RFC 6533 3: the address as it is where UTF-8 may stand, in a form of ASCII where it may not.
+    #[test]
+    fn international_addresses_have_the_form_that_fits_the_report() {
+        let failed = Outcome::Failed(Status::new(553, (5, 6, 7), "nö"));
+        for (smtputf8, path, lines) in [
+            (true, "<jürgen@b.test>", ["utf-8; jürgen@b.test", "utf-8;ü@c.test", "553 5.6.7 nö"]),
+            (
+                false,
+                "<jürgen@b.test>",
+                ["utf-8; j\\x{FC}rgen@b.test", "utf-8;\\x{FC}@c.test", "553 5.6.7 n?"],
+            ),
+            (false, "<j@ü.test>", ["rfc822; j@xn--tda.test", "utf-8;\\x{FC}@c.test", "553 5.6.7 n?"]),
+        ] {
+            let mut message = message("<sender@ü.test>");
+            message.envelope.smtputf8 = smtputf8;
+            let mut recipient = Recipient::from(path.parse::<ForwardPath>().unwrap());
+            recipient.original =
+                Some(OriginalRecipient { address_type: "utf-8".to_owned(), address: "ü@c.test".to_owned() });
+            let content = Content::from("Subject: x\r\n\r\nbody\r\n");
+            let notice = Notice {
+                message: &message,
+                content: &content,
+                recipient: &recipient,
+                outcome: &failed,
+                remote: None,
+                retry_until: None,
+                returned_size: 1000,
+            };
+            let id = QueueId { shard: 0, lane: 0, number: 2 };
+            let text = notice.build(id, &"mta.test".parse().unwrap(), Timestamp::from_millis(0)).to_bytes();
+            let text = str::from_utf8(&text).unwrap();
+            let [last, original, diagnostic] = lines;
+            for line in [
+                format!("Final-Recipient: {last}"),
+                format!("Original-Recipient: {original}"),
+                format!("Diagnostic-Code: smtp; {diagnostic}"),
+                "To: <sender@xn--tda.test>".to_owned(),
+            ] {
+                assert!(text.contains(&format!("\r\n{line}\r\n")), "{line} in\n{text}");
+            }
+            assert_eq!(text.contains("message/global-delivery-status"), smtputf8, "{text}");
+        }
     }
 
     #[test]

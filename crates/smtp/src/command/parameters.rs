@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mail::{
     BodyType, DeliverBy, DeliverByMode, ForwardPath, Hold, Notify, OriginalRecipient, Priority, Recipient,
-    Ret,
+    Ret, unitext,
 };
 
 use super::CommandError;
@@ -193,12 +193,15 @@ fn original_recipient(value: &str) -> Option<OriginalRecipient> {
     if !atom {
         return None;
     }
-    let address = decode_xtext(address).filter(|address| !address.is_empty())?;
+    // A plus sign can only come from xtext, in which some write addresses of this type too.
+    let is_utf8 = address_type.eq_ignore_ascii_case(unitext::ADDRESS_TYPE) && !address.contains('+');
+    let address = if is_utf8 { unitext::decode(address) } else { decode_xtext(address) };
+    let address = address.filter(|address| !address.is_empty() && !address.contains(char::is_control))?;
     Some(OriginalRecipient { address_type: address_type.to_owned(), address })
 }
 
-/// Decodes xtext (RFC 3461 4). UTF-8 may stand in it as it is (RFC 6533 3, utf-8-addr-unitext); control characters may
-/// not be in what comes out.
+/// Decodes xtext (RFC 3461 4). UTF-8 may stand in it as it is, as many write it; control characters may not be in what comes
+/// out.
 pub(super) fn decode_xtext(text: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -332,9 +335,22 @@ mod tests {
         let read = recipient(path.clone(), " NOTIFY=success,DELAY ORCPT=rfc822;x+2By@z").unwrap();
         assert_eq!(read.notify.parameter().as_deref(), Some("SUCCESS,DELAY"));
         assert_eq!(read.original.unwrap().to_string(), "rfc822;x+y@z");
+        for text in ["utf-8;j\\x{FC}@z", "UTF-8;jü@z", "utf-8;j+C3+BC@z"] {
+            let read = recipient(path.clone(), &format!(" ORCPT={text}")).unwrap().original.unwrap();
+            assert_eq!((read.address.as_str(), read.is_utf8()), ("jü@z", true), "{text}");
+        }
         assert_eq!(recipient(path.clone(), " NOTIFY=NEVER").unwrap().notify, Notify::NEVER);
         assert_eq!(recipient(path.clone(), "").unwrap().notify, Notify::default());
-        for text in ["NOTIFY=NEVER,DELAY", "NOTIFY=", "ORCPT=x", "ORCPT=;a", "ORCPT=rfc822;", "ORCPT=a;+0d"] {
+        for text in [
+            "NOTIFY=NEVER,DELAY",
+            "NOTIFY=",
+            "ORCPT=x",
+            "ORCPT=;a",
+            "ORCPT=rfc822;",
+            "ORCPT=a;+0d",
+            "ORCPT=utf-8;\\x{0A}",
+            "ORCPT=utf-8;a\\b",
+        ] {
             assert!(recipient(path.clone(), text).is_err(), "{text}");
         }
     }

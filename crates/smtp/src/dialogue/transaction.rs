@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use mail::{BodyType, Content, DeliverByMode, Envelope, Recipient, Status, header};
+use mail::{BodyType, Content, DeliverByMode, Envelope, OriginalRecipient, Recipient, Status};
 
 use super::Step;
 use crate::command::{ENVID_LIMIT, ORCPT_LIMIT, encode_xtext};
@@ -51,6 +51,8 @@ pub struct Transaction<'a> {
     dsn: bool,
     pipelining: bool,
     chunked: bool,
+    /// Addresses and ORCPT are written in UTF-8, and not in their forms in ASCII.
+    international: bool,
     /// The recipients that the server is asked about, by their places.
     wanted: Vec<usize>,
     /// What became of each recipient; none while it is open, and for those that were accepted until the end of data.
@@ -79,8 +81,6 @@ impl<'a> Transaction<'a> {
         recipients: &'a [Recipient],
         content: &Content,
     ) -> Self {
-        let ascii =
-            |recipient: &Recipient| recipient.forward_path.mailbox().is_none_or(mail::Mailbox::is_ascii);
         let all_need = needs_smtputf8(envelope, content);
         let chunked = envelope.body == BodyType::BinaryMime && data::needs_chunk(content);
         let mut statuses = vec![None; recipients.len()];
@@ -94,21 +94,22 @@ impl<'a> Transaction<'a> {
         }
         if !capabilities.smtputf8 {
             for (recipient, status) in recipients.iter().zip(&mut statuses) {
-                if all_need || !ascii(recipient) {
-                    let refused = || Status::new(553, (5, 6, 7), "The next server does not offer SMTPUTF8");
-                    status.get_or_insert_with(refused);
+                let needs = (!has_ascii_form(recipient)).then_some(Needs::Address).or(all_need);
+                if let Some(needs) = needs {
+                    status.get_or_insert_with(|| needs.status());
                 }
             }
         }
         let wanted: Vec<usize> = (0..recipients.len()).filter(|place| statuses[*place].is_none()).collect();
-        let international =
-            envelope.smtputf8 || all_need || !wanted.iter().all(|place| ascii(&recipients[*place]));
+        let needed = all_need.is_some() || !wanted.iter().all(|place| has_ascii_form(&recipients[*place]));
+        let international = capabilities.smtputf8 && (envelope.smtputf8 || needed);
         Self {
             recipients,
             mail: mail_command(capabilities, envelope, content, international, chunked),
             dsn: capabilities.dsn,
             pipelining: capabilities.pipelining,
             chunked,
+            international,
             wanted,
             statuses,
             accepted: Vec::new(),
@@ -243,7 +244,7 @@ impl<'a> Transaction<'a> {
         let batch = if self.pipelining { BATCH } else { 1 };
         let end = (self.written + batch).min(self.wanted.len());
         for place in &self.wanted[self.written..end] {
-            rcpt_command(commands, &self.recipients[*place], self.dsn);
+            rcpt_command(commands, &self.recipients[*place], self.dsn, self.international);
         }
         self.written = end;
         if self.pipelining && !self.chunked && end == self.wanted.len() {
@@ -284,10 +285,36 @@ fn refusal(reply: &Reply) -> Status {
     Status::new(451, (4, 5, 0), format!("The server gave a reply that does not belong here: {reply}"))
 }
 
-/// Whether the message as such needs SMTPUTF8, whoever it is for.
-fn needs_smtputf8(envelope: &Envelope, content: &Content) -> bool {
-    let sender = envelope.reverse_path.mailbox().is_some_and(|mailbox| !mailbox.is_ascii());
-    sender || (envelope.smtputf8 && !header::split(&content.to_bytes()).0.is_ascii())
+/// What of a message needs SMTPUTF8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Address,
+    Header,
+}
+
+impl Needs {
+    /// What a recipient hears where SMTPUTF8 is not to be had (RFC 6531 3.6 and 4.3).
+    fn status(self) -> Status {
+        let (detail, what) = match self {
+            Self::Address => (7, "An address has a local part that is not ASCII"),
+            Self::Header => (9, "The header section is not ASCII"),
+        };
+        Status::new(553, (5, 6, detail), format!("{what} and the next server does not offer SMTPUTF8"))
+    }
+}
+
+/// Whether the recipient can be named without SMTPUTF8, with the domain in A-labels if need be.
+fn has_ascii_form(recipient: &Recipient) -> bool {
+    recipient.forward_path.mailbox().is_none_or(|m| m.is_ascii() || m.to_ascii().is_some())
+}
+
+/// Why the message as such needs SMTPUTF8, whoever it is for.
+fn needs_smtputf8(envelope: &Envelope, content: &Content) -> Option<Needs> {
+    let sender = envelope.reverse_path.mailbox();
+    if sender.is_some_and(|mailbox| !mailbox.is_ascii() && mailbox.to_ascii().is_none()) {
+        return Some(Needs::Address);
+    }
+    (envelope.smtputf8 && !content.split_header().0.is_ascii()).then_some(Needs::Header)
 }
 
 fn mail_command(
@@ -297,7 +324,8 @@ fn mail_command(
     international: bool,
     chunked: bool,
 ) -> String {
-    let mut command = format!("MAIL FROM:{}", envelope.reverse_path);
+    let ascii = envelope.reverse_path.to_ascii().filter(|_| !international);
+    let mut command = format!("MAIL FROM:{}", ascii.as_ref().unwrap_or(&envelope.reverse_path));
     let eight_bit = || content.segments().iter().any(|segment| !segment.is_ascii());
     if capabilities.size.is_some() {
         // Writing to a String cannot fail, here and below.
@@ -308,7 +336,7 @@ fn mail_command(
     } else if capabilities.eight_bit_mime && (envelope.body != BodyType::SevenBit || eight_bit()) {
         command.push_str(" BODY=8BITMIME");
     }
-    if capabilities.smtputf8 && international {
+    if international {
         command.push_str(" SMTPUTF8");
     }
     if capabilities.dsn {
@@ -337,19 +365,30 @@ fn mail_command(
 
 /// What came as UTF-8 takes three times as much in xtext: where it outgrows its limit it is left out, for a server that refuses
 /// the recipient for it would be right to.
-fn rcpt_command(commands: &mut String, recipient: &Recipient, dsn: bool) {
-    let _ = write!(commands, "RCPT TO:{}", recipient.forward_path);
+fn rcpt_command(commands: &mut String, recipient: &Recipient, dsn: bool, international: bool) {
+    let ascii = recipient.forward_path.to_ascii().filter(|_| !international);
+    let _ = write!(commands, "RCPT TO:{}", ascii.as_ref().unwrap_or(&recipient.forward_path));
     if dsn {
         if let Some(notify) = recipient.notify.parameter() {
             let _ = write!(commands, " NOTIFY={notify}");
         }
-        let original = recipient.original.as_ref();
-        let original = original.map(|o| format!("{};{}", o.address_type, encode_xtext(&o.address)));
+        let original = recipient.original.as_ref().map(|original| orcpt(original, international));
         if let Some(original) = original.filter(|original| original.len() <= ORCPT_LIMIT) {
             let _ = write!(commands, " ORCPT={original}");
         }
     }
     commands.push_str("\r\n");
+}
+
+/// An address of the type utf-8 in the form that fits the transaction (RFC 6533 3), any other in xtext.
+fn orcpt(original: &OriginalRecipient, international: bool) -> String {
+    let OriginalRecipient { address_type, address } = original;
+    let plain = |c: char| !c.is_ascii() || (c.is_ascii_graphic() && !matches!(c, '+' | '=' | '\\'));
+    match original.is_utf8() {
+        true if international && address.chars().all(plain) => format!("{address_type};{address}"),
+        true => original.to_ascii(),
+        false => format!("{address_type};{}", encode_xtext(address)),
+    }
 }
 
 #[cfg(test)]

@@ -202,6 +202,40 @@ fn a_message_that_said_smtputf8_and_needs_none_goes_anywhere() {
     assert_eq!(transaction.begin(), Next::Finished);
 }
 
+/// RFC 6531 3.2: a domain has a form in ASCII, a local part has none.
+#[test]
+fn international_domains_go_anywhere_and_other_addresses_do_not() {
+    let mut envelope = Envelope::new("<s@bücher.example>".parse().unwrap(), Origin::default());
+    envelope.smtputf8 = true;
+    let mut recipients = recipients(&["<a@grün.example>", "<ä@b.example>"]);
+    let address = "ä+b@c.example".to_owned();
+    recipients[0].original = Some(OriginalRecipient { address_type: "utf-8".to_owned(), address });
+    let content = Content::from("Subject: x\r\n\r\nx\r\n");
+    let offers = Capabilities::parse("x\nPIPELINING\nDSN");
+    let mut transaction = Transaction::new(&offers, &envelope, &recipients, &content);
+    let Next::Write(commands, Step::Mail) = transaction.begin() else { panic!("no commands") };
+    assert_eq!(
+        commands,
+        "MAIL FROM:<s@xn--bcher-kva.example>\r\nRCPT TO:<a@xn--grn-ioa.example> \
+         ORCPT=utf-8;\\x{E4}\\x{2B}b@c.example\r\nDATA\r\n"
+    );
+    assert_eq!(transaction.finish()[1].enhanced.to_string(), "5.6.7");
+    recipients[0].original.as_mut().unwrap().address = "ä@c.example".to_owned();
+    let mut transaction = Transaction::new(&everything(), &envelope, &recipients, &content);
+    let Next::Write(commands, Step::Mail) = transaction.begin() else { panic!("no commands") };
+    assert!(commands.starts_with("MAIL FROM:<s@bücher.example> SIZE=17 SMTPUTF8\r\n"), "{commands}");
+    assert!(commands.contains("RCPT TO:<a@grün.example> ORCPT=utf-8;ä@c.example\r\n"), "{commands}");
+    // Who did not say SMTPUTF8 needs none for a domain.
+    envelope.smtputf8 = false;
+    let transaction = Transaction::new(&everything(), &envelope, &recipients[..1], &content).begin();
+    let Next::Write(commands, Step::Mail) = transaction else { panic!("no commands") };
+    assert!(commands.starts_with("MAIL FROM:<s@xn--bcher-kva.example> SIZE=17\r\n"), "{commands}");
+    let header = Content::from("Subject: ä\r\n\r\nx\r\n");
+    envelope.smtputf8 = true;
+    let transaction = Transaction::new(&offers, &envelope, &recipients[..1], &header);
+    assert_eq!(transaction.finish()[0].enhanced.to_string(), "5.6.9");
+}
+
 /// UTF-8 may come as it is (RFC 6533 3) and goes as xtext.
 #[test]
 fn what_outgrows_its_limit_on_the_way_is_left_out() {
