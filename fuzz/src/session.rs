@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use mail::{Account, BodyType, Envelope, Priority, Timestamp};
+use mail::{Account, BodyType, Envelope, Priority, ScramChallenge, Timestamp};
 use smtp::command::LINE_LIMIT_AUTH;
 use smtp::policy::{FutureRelease, Now, Policy};
 use smtp::reply::{self, Reply};
+use smtp::sasl::Mechanism;
 use smtp::server::Settings;
 use smtp::session::{Answer, Question, Session, Step};
-use smtp::{SessionInfo, TlsInfo};
+use smtp::{Login, SessionInfo, TlsInfo};
 
 use crate::wire;
 
@@ -66,7 +67,7 @@ impl Play {
             max_recipients: 1 + usize::from(limits >> 3 & 3),
             max_errors: 3 + u32::from(limits >> 5) * 8,
             max_auth_failures: 2,
-            authentication: flags & AUTHENTICATION > 0,
+            mechanisms: if flags & AUTHENTICATION > 0 { Mechanism::ALL.into() } else { Vec::new() },
             require_authentication: flags & NEEDS_AUTHENTICATION > 0,
             require_tls: flags & NEEDS_TLS > 0,
             policy: policy(flags),
@@ -164,9 +165,16 @@ impl Play {
         };
         match question {
             Question::Authenticate(credentials) => {
-                assert!(self.settings.authentication && self.session.info().tls.is_some());
+                assert!(!self.settings.mechanisms.is_empty() && self.session.info().tls.is_some());
                 assert!(self.session.info().account.is_none());
-                Answer::Authenticate(refusal(credentials.login).map(|()| account()))
+                let server_signature = Some([1; 32]);
+                let answer = refusal(credentials.login().to_owned());
+                Answer::Authenticate(answer.map(|()| Login { account: account(), server_signature }))
+            }
+            Question::ChallengeScram(login) => {
+                assert!(!self.settings.mechanisms.is_empty() && self.session.info().tls.is_some());
+                let challenge = ScramChallenge { salt: vec![2; 16], iterations: 4096 };
+                Answer::ChallengeScram(refusal(login).map(|()| (challenge, "nonce".to_owned())))
             }
             Question::Connect(login) => {
                 assert!(self.session.info().account.is_none() && !self.session.is_in_transaction());
@@ -240,7 +248,13 @@ fn policy(flags: u8) -> Policy {
 }
 
 fn tls() -> TlsInfo {
-    TlsInfo { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_128_GCM_SHA256".to_owned() }
+    TlsInfo {
+        version: "TLSv1.3".to_owned(),
+        cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
+        exporter: Some([3; 32]),
+        client_addresses: vec!["demo@a.example".to_owned()],
+        ..TlsInfo::default()
+    }
 }
 
 fn account() -> Account {

@@ -1,11 +1,15 @@
 //! `[msa]`: what the mail submission agent listens on, whom it hands mail to, and its limits.
 
+mod auth;
+
 use std::net::SocketAddr;
 
 use mail::{Mailbox, Priority};
 use protocol::client;
 use serde::{Deserialize, Serialize};
 use service::config::{ByteSize, ConfigError, Duration, Networks, Service, Telemetry, Tls};
+
+pub use auth::{Auth, Named};
 
 /// What the program `msa` reads.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -74,6 +78,8 @@ pub struct Settings {
     pub verbs_from: Networks,
     /// Accounts that may give QUEU, TICK and VERB.
     pub administrators: Vec<Mailbox>,
+    /// `[msa.auth]`
+    pub auth: Auth,
     /// `[msa.limits]`
     pub limits: Limits,
 }
@@ -91,6 +97,7 @@ impl Default for Settings {
             xclient_login: false,
             verbs_from: Networks::default(),
             administrators: Vec::new(),
+            auth: Auth::default(),
             limits: Limits::default(),
         }
     }
@@ -123,6 +130,7 @@ impl Settings {
                 "write one character, or \"\" for no details",
             ));
         }
+        self.auth.check()?;
         self.limits.check()
     }
 
@@ -266,6 +274,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_offered_is_what_is_named_and_what_there_is_an_authority_for() {
+        let offered = |set: &[&str]| {
+            let names: Vec<_> = read(set).unwrap().msa.auth.offered().iter().map(|m| m.name()).collect();
+            names.join(" ")
+        };
+        assert_eq!(offered(&[]), "PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS");
+        let tokens = "msa.auth.mechanisms=[\"oauthbearer\", \"plain\", \"PLAIN\"]";
+        assert_eq!(offered(&[tokens]), "OAUTHBEARER PLAIN");
+        let authority = "msa.auth.client_authority_file=ca.pem";
+        assert_eq!(offered(&[tokens, authority]), "OAUTHBEARER PLAIN EXTERNAL");
+        assert_eq!(offered(&["msa.auth.mechanisms=[]", authority]), "EXTERNAL");
+    }
+
+    #[test]
     fn what_cannot_work_is_refused_with_what_to_change() {
         for (set, words) in [
             ("msa.mta=[]", "msa.mta: name the mta, as in msa.mta = \"https://mta:7025\""),
@@ -274,6 +296,12 @@ mod tests {
             ("msa.limits.priority=10", "msa.limits.priority: write a number from -9 to 9"),
             ("msa.limits.message_memory=1KiB", "msa.limits.message_memory: holds not even one"),
             ("msa.detail_separator=--", "one character"),
+            ("msa.auth.mechanisms=[]", "msa.auth.mechanisms: without any"),
+            (
+                "msa.auth.mechanisms=[\"CRAM-MD5\"]",
+                "there is no mechanism \"CRAM-MD5\" here; there are PLAIN,",
+            ),
+            ("msa.auth.mechanisms=[\"external\"]", "give msa.auth.client_authority_file"),
             ("msa.listen.submision=127.0.0.1:1", "did you mean \"submission\"?"),
         ] {
             let error = read(&[set]).unwrap_err();

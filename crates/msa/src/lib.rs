@@ -25,9 +25,9 @@ use service::Context;
 use service::clock::Clock;
 use service::config::{ConfigError, Tls};
 use smtp::server::{self, Budget, Timeouts, TlsMode};
-use smtp::tls::CertificateFiles;
+use smtp::tls::{CertificateFiles, TlsError};
 
-pub use config::{Config, Limits, Listen, Settings};
+pub use config::{Auth, Config, Limits, Listen, Named, Settings};
 
 use inquiries::Inquiries;
 use metrics::Metrics;
@@ -60,7 +60,7 @@ pub async fn start(config: Config, context: Context) -> anyhow::Result<()> {
 pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow::Result<()> {
     config.msa.check(&config.tls)?;
     let listening = context.readiness.condition("msa.listen");
-    let certificate = certificate(&config.tls)?;
+    let certificate = certificate(&config.tls, &config.msa.auth)?;
     let host = Domain::parse(&config.service.hostname())
         .map_err(|error| ConfigError::invalid("service.hostname", error.to_string()))?;
     let settings = Arc::new(sessions(&config.msa, &host, &context.clock));
@@ -101,13 +101,21 @@ pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow
 }
 
 /// Submission needs TLS, so it needs a certificate.
-fn certificate(tls: &Tls) -> Result<CertificateFiles, ConfigError> {
+fn certificate(tls: &Tls, auth: &Auth) -> Result<CertificateFiles, ConfigError> {
     let (Some(certificate), Some(key)) = (&tls.certificate_file, &tls.key_file) else {
         let missing = if tls.certificate_file.is_none() { "tls.certificate_file" } else { "tls.key_file" };
         return Err(ConfigError::invalid(missing, "not given; write the path of a PEM file"));
     };
-    CertificateFiles::load(certificate, key)
-        .map_err(|error| ConfigError::invalid("tls.certificate_file", error.to_string()))
+    let authority = auth.client_authority_file.as_deref();
+    CertificateFiles::asking_clients(certificate, key, authority).map_err(|error| {
+        let key = match &error {
+            TlsError::Pem { path, .. } if Some(path.as_path()) == authority => {
+                "msa.auth.client_authority_file"
+            }
+            _ => "tls.certificate_file",
+        };
+        ConfigError::invalid(key, error.to_string())
+    })
 }
 
 fn connect(config: &Config) -> anyhow::Result<Others> {
@@ -141,7 +149,7 @@ fn sessions(settings: &Settings, host: &Domain, clock: &Arc<dyn Clock>) -> serve
         max_errors: limits.errors,
         max_auth_failures: limits.auth_failures,
         max_sessions: limits.sessions,
-        authentication: true,
+        mechanisms: settings.auth.offered(),
         require_authentication: true,
         require_tls: true,
         policy: policy::of(settings, clock),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mail::{Account, Credentials, Domain, Envelope, Recipient, Resolution, Timestamp};
+use mail::{Account, Credentials, Domain, Envelope, Recipient, Resolution, ScramChallenge, Timestamp};
 use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
 use service::clock::Clock;
 use smtp::reply::{self, Reply};
-use smtp::{Agent, Inquiry, SessionInfo};
+use smtp::{Agent, Inquiry, Login, SessionInfo};
 use uuid::Uuid;
 
 use crate::completion::{Fresh, complete};
@@ -54,20 +54,20 @@ impl Agent for Submissions {
         Ok(())
     }
 
-    async fn authenticate(
-        &self,
-        session: &SessionInfo,
-        login: &str,
-        password: &str,
-    ) -> Result<Account, Reply> {
-        self.check(session.peer.ip(), &Credentials::password(login, password)).await
+    async fn authenticate(&self, session: &SessionInfo, credentials: &Credentials) -> Result<Login, Reply> {
+        self.check(session.peer.ip(), credentials).await
+    }
+
+    async fn challenge_scram(&self, session: &SessionInfo, login: &str) -> Result<ScramChallenge, Reply> {
+        let challenge = self.directory.challenge_scram(login).await;
+        challenge.map_err(|error| self.cannot_authenticate(session.peer.ip(), &error))
     }
 
     /// Whoever a listed proxy vouches for must have an account here; no password is seen.
     async fn vouched(&self, session: &SessionInfo, login: &str) -> Result<Account, Reply> {
         let credentials =
             Credentials::Certificate { login: login.to_owned(), addresses: vec![login.to_owned()] };
-        self.check(session.peer.ip(), &credentials).await
+        self.check(session.peer.ip(), &credentials).await.map(|login| login.account)
     }
 
     async fn inquire(&self, _: &SessionInfo, inquiry: &Inquiry) -> Reply {
@@ -101,24 +101,28 @@ impl Submissions {
         Sender::new(account, self.detail_separator)
     }
 
-    /// Whose credentials these are.
-    pub(crate) async fn check(&self, peer: IpAddr, credentials: &Credentials) -> Result<Account, Reply> {
-        match self.directory.authenticate(credentials).await {
-            Ok(Authentication::Accepted(account) | Authentication::Proven(account, _)) => {
-                self.metrics.authentication("accepted");
-                Ok(account)
+    /// Whose credentials these are, and what proves us to a client that has proven itself.
+    pub(crate) async fn check(&self, peer: IpAddr, credentials: &Credentials) -> Result<Login, Reply> {
+        let login = match self.directory.authenticate(credentials).await {
+            Ok(Authentication::Accepted(account)) => Login::from(account),
+            Ok(Authentication::Proven(account, signature)) => {
+                Login { account, server_signature: Some(signature) }
             }
             Ok(Authentication::Refused) => {
                 self.metrics.authentication("refused");
                 tracing::warn!(%peer, login = credentials.login(), "authentication failed");
-                Err(reply::authentication_failed())
+                return Err(reply::authentication_failed());
             }
-            Err(error) => {
-                self.metrics.authentication("unavailable");
-                tracing::warn!(%error, %peer, "authentication cannot be checked");
-                Err(refusal::authentication_away())
-            }
-        }
+            Err(error) => return Err(self.cannot_authenticate(peer, &error)),
+        };
+        self.metrics.authentication("accepted");
+        Ok(login)
+    }
+
+    fn cannot_authenticate(&self, peer: IpAddr, error: &Error) -> Reply {
+        self.metrics.authentication("unavailable");
+        tracing::warn!(%error, %peer, "authentication cannot be checked");
+        refusal::authentication_away()
     }
 
     /// The null reverse-path is everybody's: clients send disposition notifications with it (RFC 8098 3).

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mail::{Account, Content, Domain, Envelope, Recipient, Resolution};
+use mail::{Content, Credentials, Domain, Envelope, Recipient, Resolution, ScramChallenge};
 use protocol::{Directory, ErrorKind, Relay, Submission};
 use smtp::reply::{self, Reply};
 use smtp::verification::Subject;
-use smtp::{Agent, Inquiry, SessionInfo};
+use smtp::{Agent, Inquiry, Login, SessionInfo};
 
 use crate::intake::Intake;
 
@@ -28,7 +28,11 @@ impl Agent for Inbound {
         Ok(())
     }
 
-    async fn authenticate(&self, _: &SessionInfo, _: &str, _: &str) -> Result<Account, Reply> {
+    async fn authenticate(&self, _: &SessionInfo, _: &Credentials) -> Result<Login, Reply> {
+        Err(reply::authentication_failed())
+    }
+
+    async fn challenge_scram(&self, _: &SessionInfo, _: &str) -> Result<ScramChallenge, Reply> {
         Err(reply::authentication_failed())
     }
 

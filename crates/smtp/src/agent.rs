@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use mail::{Account, Domain, Envelope, Recipient};
+use mail::{Account, Credentials, Domain, Envelope, Recipient, ScramChallenge, ServerSignature};
 
 use crate::reply::{self, Reply};
 use crate::tls::TlsInfo;
@@ -19,13 +19,13 @@ pub trait Agent: Send + Sync + 'static {
     /// Whether the peer is served at all, before the greeting. A refusal takes the greeting's place (554 or 421).
     async fn connect(&self, session: &SessionInfo) -> Result<(), Reply>;
 
-    /// Whose credentials these are. Asked only over TLS and where the settings offer authentication.
-    async fn authenticate(
-        &self,
-        session: &SessionInfo,
-        login: &str,
-        password: &str,
-    ) -> Result<Account, Reply>;
+    /// Whose credentials these are. Asked only over TLS and where the settings offer authentication. Who is refused with a
+    /// 5yz has failed; a 4yz is trouble of ours. An unknown user and a wrong password must look and take the same.
+    async fn authenticate(&self, session: &SessionInfo, credentials: &Credentials) -> Result<Login, Reply>;
+
+    /// What a SCRAM client of this login hears first, whether there is such an account or not (RFC 5802 5.1). Asked as
+    /// `authenticate` is, and only where the settings offer SCRAM.
+    async fn challenge_scram(&self, session: &SessionInfo, login: &str) -> Result<ScramChallenge, Reply>;
 
     /// Whether mail from this reverse-path is taken; `envelope` has no recipients yet.
     async fn mail(&self, session: &SessionInfo, envelope: &Envelope) -> Result<(), Reply>;
@@ -79,6 +79,21 @@ pub enum Inquiry {
     },
 }
 
+/// What good credentials are good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Whose they are.
+    pub account: Account,
+    /// What proves the server to a SCRAM client; SCRAM cannot do without.
+    pub server_signature: Option<ServerSignature>,
+}
+
+impl From<Account> for Login {
+    fn from(account: Account) -> Self {
+        Self { account, server_signature: None }
+    }
+}
+
 /// Who speaks on a session, as far as it is known by now.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -92,7 +107,7 @@ pub struct SessionInfo {
     /// Whether it said EHLO and not HELO.
     pub esmtp: bool,
     /// TLS, once it is on.
-    pub tls: Option<TlsInfo>,
+    pub tls: Option<Box<TlsInfo>>,
     /// Whom it authenticated as.
     pub account: Option<Account>,
     /// Its name in DNS, where a listed host has told it (XCLIENT NAME).

@@ -5,6 +5,7 @@
 //! Content is sent as it is given: who wants it converted for a server without 8BITMIME or BINARYMIME does so before, knowing
 //! the server's [`Connection::capabilities`]. A binary message fails where the server does not take it.
 
+mod auth;
 mod error;
 mod wire;
 
@@ -18,7 +19,7 @@ use crate::data;
 use crate::dialogue::{Next, Step, Timeouts, Transaction};
 use crate::extension::Capabilities;
 use crate::reply::Reply;
-use crate::sasl::{self, Mechanism};
+use crate::sasl;
 use crate::stream::Stream;
 use crate::tls::{ClientTls, TlsInfo};
 
@@ -153,7 +154,7 @@ impl Connection {
 
     /// TLS, where it is on.
     #[must_use]
-    pub fn tls(&self) -> Option<TlsInfo> {
+    pub fn tls(&self) -> Option<&TlsInfo> {
         self.wire.tls()
     }
 
@@ -169,41 +170,16 @@ impl Connection {
         self.wire.is_usable()
     }
 
-    /// Authenticates with PLAIN, or with LOGIN where PLAIN is not offered (RFC 4954).
+    /// Authenticates with the mechanism that gives the least away of those that the server offers: SCRAM-SHA-256-PLUS,
+    /// SCRAM-SHA-256, PLAIN, LOGIN (RFC 4954). With SCRAM the server must prove itself, too.
     ///
     /// # Errors
     /// [`Error::Refused`] where the server does not believe us.
     pub async fn authenticate(&mut self, login: &str, password: &str) -> Result<(), Error> {
-        let offered = |mechanism: &Mechanism| self.capabilities.auth.iter().any(|a| a == mechanism.name());
-        let Some(mechanism) = Mechanism::ALL.into_iter().find(offered) else {
-            return Err(Error::Protocol { step: Step::Auth, source: ProtocolFault::NoMechanism });
-        };
-        let mut responses = sasl::responses(mechanism, login, password).into_iter();
-        let name = mechanism.name();
-        let mut reply = match (mechanism, responses.next()) {
-            (Mechanism::Plain, Some(response)) => {
-                let shown = format!("AUTH {name} ***");
-                self.wire.command_shown(Step::Auth, &format!("AUTH {name} {response}"), &shown).await?
-            }
-            (_, first) => {
-                let reply = self.wire.command(Step::Auth, &format!("AUTH {name}")).await?;
-                self.respond(reply, first).await?
-            }
-        };
-        for response in responses {
-            reply = self.respond(reply, Some(response)).await?;
-        }
-        accepted(Step::Auth, reply).map(|_| ())
-    }
-
-    /// Answers a challenge; any other reply stays as it is.
-    async fn respond(&mut self, reply: Reply, response: Option<String>) -> Result<Reply, Error> {
-        match response {
-            Some(response) if reply.code() == 334 => {
-                self.wire.command_shown(Step::Auth, &response, "***").await
-            }
-            _ => Ok(reply),
-        }
+        let nonce = sasl::scram::nonce().unwrap_or_default();
+        let exchange = sasl::choose(&self.capabilities.auth, login, password, self.wire.tls(), &nonce)
+            .ok_or(Error::Protocol { step: Step::Auth, source: ProtocolFault::NoMechanism })?;
+        auth::run(&mut self.wire, exchange).await
     }
 
     /// Takes a message through one transaction and returns one status for each of `recipients`, in their order (the

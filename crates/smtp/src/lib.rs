@@ -20,7 +20,7 @@ mod stream;
 pub mod tls;
 pub mod verification;
 
-pub use agent::{Agent, Inquiry, SessionInfo};
+pub use agent::{Agent, Inquiry, Login, SessionInfo};
 pub use extension::Capabilities;
 pub use reply::Reply;
 pub use tls::TlsInfo;

@@ -36,7 +36,8 @@ use crate::command::guarded::Attributes;
 use crate::command::{Command, CommandError};
 use crate::data::{Chunks, Decoder, Fault, Fed};
 use crate::reply::{self, Reply};
-use crate::sasl::Exchange;
+use crate::sasl::scram;
+use crate::sasl::{Exchange, Judgement};
 use crate::server::Settings;
 use crate::tls::TlsInfo;
 use chunks::{Chunk, Refused};
@@ -83,7 +84,7 @@ impl State {
     fn is_in_transaction(&self) -> bool {
         match self {
             Self::Transaction(_) | Self::Data(..) | Self::Chunk(..) | Self::Chunked(..) => true,
-            Self::Asked(Asked::Authenticate | Asked::Connect) => false,
+            Self::Asked(Asked::Authenticate(_) | Asked::ChallengeScram(_) | Asked::Connect) => false,
             Self::Asked(Asked::Inquire(state)) => state.is_in_transaction(),
             Self::Asked(_) => true,
             _ => false,
@@ -94,7 +95,8 @@ impl State {
 /// Which question is open, with what the answer needs.
 #[derive(Debug)]
 enum Asked {
-    Authenticate,
+    Authenticate(Judgement),
+    ChallengeScram(Box<scram::Server>),
     Connect,
     Inquire(Box<State>),
     Mail { declared_size: Option<usize>, lowered: bool },
@@ -216,7 +218,11 @@ impl Session {
     /// The handshake is done: all that was said before counts no more (RFC 3207 4.2).
     pub fn secured(&mut self, tls: TlsInfo) {
         let name = self.info.name.take();
-        self.info = SessionInfo { tls: Some(tls), name, ..SessionInfo::new(self.info.peer, self.info.local) };
+        self.info = SessionInfo {
+            tls: Some(Box::new(tls)),
+            name,
+            ..SessionInfo::new(self.info.peer, self.info.local)
+        };
         self.forwarded = None;
         self.input.clear();
         self.lines = Lines::default();
@@ -227,7 +233,12 @@ impl Session {
     pub fn answer(&mut self, answer: Answer) {
         let state = std::mem::replace(&mut self.state, State::Closing);
         match (state, answer) {
-            (State::Asked(Asked::Authenticate), Answer::Authenticate(answer)) => self.authenticated(answer),
+            (State::Asked(Asked::Authenticate(judgement)), Answer::Authenticate(answer)) => {
+                self.judged(judgement, answer);
+            }
+            (State::Asked(Asked::ChallengeScram(exchange)), Answer::ChallengeScram(answer)) => {
+                self.challenged(exchange, answer);
+            }
             (State::Asked(Asked::Connect), Answer::Connect(answer)) => self.adopted(answer),
             (State::Asked(Asked::Inquire(state)), Answer::Inquire(said)) => self.say(&said, *state),
             (State::Asked(Asked::Mail { declared_size, lowered }), Answer::Mail(envelope, Ok(()))) => {
@@ -312,10 +323,7 @@ impl Session {
             Line::Whole(length) => length,
         };
         if let State::Authenticating(exchange) = state {
-            let line = str::from_utf8(&self.input[..length]).map_err(|_| reply::authentication_malformed());
-            let progress = line.and_then(|line| exchange.respond(line));
-            self.lines.consume(&mut self.input, length);
-            return self.authenticate(progress);
+            return self.respond(exchange, length);
         }
         let command = Command::parse(&self.input[..length]);
         self.lines.consume(&mut self.input, length);

@@ -10,8 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::tls::TlsInfo;
-
 /// Octets that are taken from the socket at once.
 const READ_SIZE: usize = 16 * 1024;
 
@@ -22,14 +20,6 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// What the handshake agreed on, where there was one.
-    pub(crate) fn tls(&self) -> Option<TlsInfo> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(stream) => Some(TlsInfo::of(stream.get_ref().1)),
-        }
-    }
-
     /// Appends what has arrived to `input`; 0 is the end. The octets pass over the stack, so that a session that waits
     /// holds no buffer.
     pub(crate) async fn read(&mut self, input: &mut BytesMut) -> io::Result<usize> {

@@ -1,7 +1,10 @@
 //! TLS for both sides, from PEM files to what a handshake agreed on. The only place besides the streams where rustls is
 //! named, so that agents need not know it. TLS 1.2 and 1.3 only; the provider is always aws-lc-rs, named at each use.
 
+mod certificate;
+mod clients;
 mod files;
+mod info;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
@@ -11,28 +14,13 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, CommonState, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
 };
 
+use clients::ClientCertificates;
+
 pub use files::CertificateFiles;
-
-/// What a handshake agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsInfo {
-    /// Such as `TLSv1.3`.
-    pub version: String,
-    /// Such as `TLS_AES_256_GCM_SHA384`.
-    pub cipher: String,
-}
-
-impl TlsInfo {
-    pub(crate) fn of(connection: &CommonState) -> Self {
-        let version = connection.protocol_version().and_then(|v| v.as_str()).unwrap_or("unknown");
-        let suite =
-            connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str()).unwrap_or("unknown");
-        Self { version: version.replace('_', "."), cipher: suite.replacen("TLS13_", "TLS_", 1) }
-    }
-}
+pub use info::TlsInfo;
 
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +44,8 @@ pub enum TlsError {
 /// A server's certificate and key, which can be exchanged while sessions go on.
 #[derive(Debug)]
 pub struct ServerTls {
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Arc<Secrets>>,
+    client_authority: Option<PathBuf>,
 }
 
 impl ServerTls {
@@ -65,33 +54,78 @@ impl ServerTls {
     /// # Errors
     /// When a file cannot be read or they do not fit each other.
     pub fn from_pem_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        Ok(Self { current: RwLock::new(server_config(certificate, key)?) })
+        Self::asking_clients(certificate, key, None)
+    }
+
+    /// The same, asking clients for a certificate by an authority in this PEM file. Who has none, or another's, is served all
+    /// the same.
+    ///
+    /// # Errors
+    /// As [`ServerTls::from_pem_files`], and for that file too.
+    pub fn asking_clients(
+        certificate: &Path,
+        key: &Path,
+        client_authority: Option<&Path>,
+    ) -> Result<Self, TlsError> {
+        let secrets = Secrets::read(certificate, key, client_authority)?;
+        let client_authority = client_authority.map(Path::to_owned);
+        Ok(Self { current: RwLock::new(Arc::new(secrets)), client_authority })
     }
 
     /// Reads the files again; sessions that begin from now on use them. On an error the old ones stay in use.
     ///
     /// # Errors
-    /// As [`ServerTls::from_pem_files`].
+    /// As [`ServerTls::asking_clients`].
     pub fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
-        let config = server_config(certificate, key)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let secrets = Secrets::read(certificate, key, self.client_authority.as_deref())?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secrets);
         Ok(())
     }
 
-    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+    pub(crate) fn current(&self) -> Arc<Secrets> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = read_certificates(certificate)?;
-    let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| TlsError::Pem { path: key.to_owned(), detail: error.to_string() })?;
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    Ok(Arc::new(config))
+/// What one handshake needs, as it was read from the files at one time.
+#[derive(Debug)]
+pub(crate) struct Secrets {
+    config: Arc<ServerConfig>,
+    end_point: Option<Arc<[u8]>>,
+    clients: Option<Arc<ClientCertificates>>,
+}
+
+impl Secrets {
+    fn read(certificate: &Path, key: &Path, client_authority: Option<&Path>) -> Result<Self, TlsError> {
+        let chain = read_certificates(certificate)?;
+        let key = PrivateKeyDer::from_pem_file(key)
+            .map_err(|error| TlsError::Pem { path: key.to_owned(), detail: error.to_string() })?;
+        let end_point = chain.first().and_then(|own| certificate::end_point(own));
+        let clients = client_authority
+            .map(|authority| ClientCertificates::from_pem_file(authority, provider()).map(Arc::new))
+            .transpose()?;
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let builder = match &clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::<ClientCertificates>::clone(clients)),
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Self { config: Arc::new(builder.with_single_cert(chain, key)?), end_point, clients })
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// What a handshake with these agreed on.
+    pub(crate) fn info(&self, connection: &ServerConnection) -> TlsInfo {
+        let certificates = connection.peer_certificates().unwrap_or_default();
+        TlsInfo {
+            end_point: self.end_point.clone(),
+            client_addresses: self.clients.as_ref().map(|c| c.addresses(certificates)).unwrap_or_default(),
+            ..TlsInfo::of_server(connection)
+        }
+    }
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use aws_lc_rs::{digest, hmac, pbkdf2};
 use bytes::Bytes;
 use mail::timeline::{MessageView, PendingState, PendingView};
 use mail::{
     Account, Content, Credentials, Envelope, ForwardPath, IdempotencyKey, Mailbox, Origin, QueueId,
-    Recipient, Resolution, ReversePath, ScramChallenge, Status, Timestamp,
+    Recipient, Resolution, ReversePath, ScramChallenge, ScramProof, ServerSignature, Status, Timestamp,
 };
 use msa::{Config, Others};
 use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
@@ -28,6 +29,8 @@ use tokio::sync::watch;
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const PASSWORD: &str = "correct horse";
+/// How often SCRAM hashes it.
+const ITERATIONS: u32 = 4096;
 /// A message to which nothing has to be added.
 pub(crate) const MESSAGE: &str = "From: Alice <alice@example.test>\r\nDate: Mon, 23 Nov 2026 17:00:00 +0100\r\n\
                                   Message-ID: <1@client.test>\r\nSubject: x\r\n\r\nHi\r\n";
@@ -270,6 +273,22 @@ impl People {
     }
 }
 
+/// The server's signature, where the proof is that of the password (RFC 5802 3).
+fn verify(proof: &ScramProof) -> Option<ServerSignature> {
+    let sign = |key: &[u8], message: &str| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        <[u8; 32]>::try_from(hmac::sign(&key, message.as_bytes()).as_ref()).unwrap()
+    };
+    let (mut salted, salt) = ([0; 32], proof.login.as_bytes());
+    let iterations = ITERATIONS.try_into().unwrap();
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, PASSWORD.as_bytes(), &mut salted);
+    let client_key = sign(&salted, "Client Key");
+    let stored = digest::digest(&digest::SHA256, &client_key);
+    let signature = sign(stored.as_ref(), &proof.auth_message);
+    let is_right = proof.proof.iter().zip(signature).map(|(a, b)| a ^ b).eq(client_key);
+    is_right.then(|| sign(&sign(&salted, "Server Key"), &proof.auth_message))
+}
+
 #[async_trait]
 impl Directory for People {
     async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error> {
@@ -281,12 +300,16 @@ impl Directory for People {
             ("alice@example.test", Credentials::Password { password, .. }) if password == PASSWORD => {
                 Authentication::Accepted(alice)
             }
+            ("alice@example.test", Credentials::Scram(proof)) => match verify(proof) {
+                Some(signature) => Authentication::Proven(alice, signature),
+                None => Authentication::Refused,
+            },
             _ => Authentication::Refused,
         })
     }
 
     async fn challenge_scram(&self, login: &str) -> Result<ScramChallenge, Error> {
-        Ok(ScramChallenge { salt: login.as_bytes().to_vec(), iterations: 4096 })
+        self.answer(ScramChallenge { salt: login.as_bytes().to_vec(), iterations: ITERATIONS })
     }
 
     async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error> {

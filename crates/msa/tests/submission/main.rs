@@ -19,7 +19,8 @@ async fn mail_needs_tls_and_authentication_first() {
     assert_eq!(fixture.relay.taken().len(), 0);
 
     let mut connection = fixture.connect("submission").await;
-    assert_eq!(connection.capabilities().auth, ["PLAIN", "LOGIN"]);
+    let offered = ["PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"];
+    assert_eq!(connection.capabilities().auth, offered);
     assert_eq!(connection.capabilities().size_limit(), Some(1024 * 1024));
     let heard = fixture.send(&mut connection, "alice@example.test", "bob@elsewhere.test", MESSAGE).await;
     assert!(heard.starts_with("530 5.7.0 "), "{heard}");

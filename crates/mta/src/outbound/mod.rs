@@ -235,7 +235,7 @@ impl Outbound {
             connected => connected,
         }
         .map_err(|error| Failure::in_connection(&error, &remote_name(candidate, None)))?;
-        let tls = connection.tls().map(|tls| tls.version);
+        let tls = connection.tls().map(|tls| tls.version.clone());
         let remote = remote_name(candidate, tls.as_deref());
         if let Some((login, password)) = plan.credentials() {
             let answer = connection.authenticate(login, password).await;

@@ -7,6 +7,7 @@ use mail::Status;
 use crate::data::Fault;
 use crate::dialogue::Step;
 use crate::reply::ReplyError;
+use crate::sasl::ClientFault;
 use crate::tls::TlsError;
 
 /// Why a connection is of no more use (but for [`Error::Content`], which is the message's fault). What a server refuses about a single recipient is no error but its
@@ -78,4 +79,7 @@ pub enum ProtocolFault {
     /// None of the mechanisms that we know is offered.
     #[error("the server offers no authentication that we know")]
     NoMechanism,
+    /// The server's side of an exchange of AUTH is not what it should be.
+    #[error(transparent)]
+    Authentication(#[from] ClientFault),
 }

@@ -23,6 +23,8 @@ const PIECE: usize = 256 * 1024;
 pub(super) struct Wire {
     /// None once the connection is of no more use.
     stream: Option<Stream>,
+    /// What the handshake agreed on, where there was one.
+    tls: Option<TlsInfo>,
     input: BytesMut,
     settings: Settings,
     /// The last reply was a 421, or a read or write failed.
@@ -31,15 +33,15 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: Stream, settings: Settings) -> Self {
-        Self { stream: Some(stream), input: BytesMut::new(), settings, broken: false }
+        Self { stream: Some(stream), tls: None, input: BytesMut::new(), settings, broken: false }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.settings.helo
     }
 
-    pub(super) fn tls(&self) -> Option<TlsInfo> {
-        self.stream.as_ref().and_then(Stream::tls)
+    pub(super) fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_ref()
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -178,10 +180,10 @@ impl Wire {
         let handshake = tokio::time::timeout(wait, handshake).await;
         let stream =
             handshake.map_err(|_| Error::Tls(io::ErrorKind::TimedOut.into()))?.map_err(Error::Tls)?;
+        let tls = TlsInfo::of_client(stream.get_ref().1);
         self.stream = Some(Stream::Tls(Box::new(stream.into())));
-        if let Some(tls) = self.tls() {
-            self.show(Direction::Note, &format!("{} with {}", tls.version, tls.cipher));
-        }
+        self.show(Direction::Note, &format!("{} with {}", tls.version, tls.cipher));
+        self.tls = Some(tls);
         Ok(())
     }
 

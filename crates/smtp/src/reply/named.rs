@@ -1,6 +1,7 @@
 //! Every reply that our servers give: code, enhanced status (RFC 3463, 4954, 6531, 7372) and text together. Texts are
 //! sentences for people who read logs; nothing that a peer sent is repeated in them.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use mail::AddressError;
@@ -93,7 +94,7 @@ pub fn authenticated() -> Reply {
 
 /// A challenge of AUTH, in base64 already (RFC 4954 4).
 #[must_use]
-pub fn challenge(base64: &'static str) -> Reply {
+pub fn challenge(base64: impl Into<Cow<'static, str>>) -> Reply {
     Reply::bare(334, base64)
 }
 
@@ -113,6 +114,22 @@ pub fn authentication_cancelled() -> Reply {
 #[must_use]
 pub fn authentication_malformed() -> Reply {
     Reply::new(501, (5, 5, 2), "The authentication response is not well-formed")
+}
+
+/// The client could bind the exchange to TLS and believes that we cannot, though we offer it (RFC 5802 6).
+#[must_use]
+pub fn channel_binding_withheld() -> Reply {
+    Reply::new(
+        535,
+        (5, 7, 8),
+        "Channel binding is offered here, and somebody in between has kept that from the client",
+    )
+}
+
+/// A kind of channel binding that there is not, or not with this version of TLS (RFC 5802 7).
+#[must_use]
+pub fn channel_binding_unknown() -> Reply {
+    Reply::new(535, (5, 7, 8), "This kind of channel binding is not supported with this TLS session")
 }
 
 /// AUTH with a mechanism that is not offered (RFC 4954 4).

@@ -16,9 +16,10 @@ use tracing::{Instrument as _, Span, field};
 
 use super::{Agent, Reservation, SessionInfo, Settings, TlsMode};
 use crate::reply::{self, Reply};
+use crate::sasl::scram;
 use crate::session::{Answer, Question, Session, Step};
 use crate::stream::Stream;
-use crate::tls::ServerTls;
+use crate::tls::{ServerTls, TlsInfo};
 
 /// Octets and time that a peer may still send after we closed, so that it reads our last reply before a reset.
 const LINGER_OCTETS: usize = 1024 * 1024;
@@ -41,10 +42,9 @@ pub(super) async fn run(server: Server, stream: TcpStream, peer: SocketAddr) -> 
     let mut session = Session::new(Arc::clone(&server.settings), info, starttls);
     let mut stream = Stream::Plain(stream);
     if let TlsMode::Implicit(tls) = &server.tls {
-        stream = secure(stream, tls, server.settings.timeouts.handshake).await?;
-        if let Some(tls) = stream.tls() {
-            session.secured(tls);
-        }
+        let (secured, tls) = secure(stream, tls, server.settings.timeouts.handshake).await?;
+        stream = secured;
+        session.secured(tls);
     }
     let deadline = Instant::now() + server.settings.timeouts.session;
     let mut connection =
@@ -133,9 +133,13 @@ impl Connection {
     async fn ask_within(&mut self, question: Question) -> Answer {
         let (agent, info) = (&self.server.agent, self.session.info());
         match question {
-            Question::Authenticate(credentials) => Answer::Authenticate(
-                agent.authenticate(info, &credentials.login, &credentials.password).await,
-            ),
+            Question::Authenticate(credentials) => {
+                Answer::Authenticate(agent.authenticate(info, &credentials).await)
+            }
+            Question::ChallengeScram(login) => Answer::ChallengeScram(match scram::nonce() {
+                Some(nonce) => agent.challenge_scram(info, &login).await.map(|challenge| (challenge, nonce)),
+                None => Err(reply::local_trouble()),
+            }),
             Question::Connect(login) => Answer::Connect(self.adopt(login.as_deref()).await),
             Question::Inquire(inquiry) => Answer::Inquire(agent.inquire(info, &inquiry).await),
             Question::Rcpt(envelope, recipient) => {
@@ -235,10 +239,8 @@ impl Connection {
         let (TlsMode::StartTls(tls) | TlsMode::Implicit(tls)) = &self.server.tls else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let stream = secure(stream, tls, self.server.settings.timeouts.handshake).await?;
-        if let Some(tls) = stream.tls() {
-            self.session.secured(tls);
-        }
+        let (stream, tls) = secure(stream, tls, self.server.settings.timeouts.handshake).await?;
+        self.session.secured(tls);
         self.stream = Some(stream);
         Ok(())
     }
@@ -278,10 +280,12 @@ fn account_of(info: &SessionInfo) -> Option<String> {
     info.account.as_ref().map(|account| account.address.to_string())
 }
 
-async fn secure(stream: Stream, tls: &ServerTls, wait: Duration) -> io::Result<Stream> {
+async fn secure(stream: Stream, tls: &ServerTls, wait: Duration) -> io::Result<(Stream, TlsInfo)> {
     let Stream::Plain(stream) = stream else { return Err(io::ErrorKind::AlreadyExists.into()) };
     // Boxed, so that a session does not hold room for it all its life.
-    let handshake = Box::pin(TlsAcceptor::from(tls.current()).accept(stream));
+    let secrets = tls.current();
+    let handshake = Box::pin(TlsAcceptor::from(secrets.config()).accept(stream));
     let stream = tokio::time::timeout(wait, handshake).await??;
-    Ok(Stream::Tls(Box::new(stream.into())))
+    let info = secrets.info(stream.get_ref().1);
+    Ok((Stream::Tls(Box::new(stream.into())), info))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Budget;
 use crate::policy::Policy;
+use crate::sasl::Mechanism;
 
 /// How a server behaves. `Settings::default()` with a hostname is a sane one.
 #[derive(Debug, Clone)]
@@ -20,8 +21,8 @@ pub struct Settings {
     pub max_auth_failures: u32,
     /// Most sessions of one listener; over it 421 4.3.2 and nothing else.
     pub max_sessions: usize,
-    /// Whether AUTH is offered, over TLS only.
-    pub authentication: bool,
+    /// The mechanisms of AUTH in the order in which EHLO names them, over TLS only; none: no AUTH.
+    pub mechanisms: Vec<Mechanism>,
     /// Whether MAIL needs AUTH first (530).
     pub require_authentication: bool,
     /// Whether MAIL needs TLS first (530).
@@ -69,7 +70,7 @@ impl Default for Settings {
             max_errors: 20,
             max_auth_failures: 5,
             max_sessions: 10_000,
-            authentication: false,
+            mechanisms: Vec::new(),
             require_authentication: false,
             require_tls: false,
             policy: Policy::default(),

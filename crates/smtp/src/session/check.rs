@@ -68,7 +68,7 @@ impl Session {
     }
 
     fn check_auth(&self, state: &State) -> Result<(), Reply> {
-        if !self.settings.authentication {
+        if self.settings.mechanisms.is_empty() {
             return Err(reply::not_implemented());
         }
         if self.info.account.is_some() {

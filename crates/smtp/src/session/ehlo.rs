@@ -5,7 +5,6 @@ use crate::command::guarded::{XCLIENT, XCLIENT_LOGIN, XFORWARD};
 use crate::extension::Capabilities;
 use crate::policy::FutureRelease;
 use crate::reply::{self, Reply};
-use crate::sasl::Mechanism;
 
 impl Session {
     pub(super) fn greeted(&mut self, name: String, esmtp: bool) {
@@ -20,11 +19,7 @@ impl Session {
     fn capabilities(&self) -> Capabilities {
         let secure = self.info.tls.is_some();
         let policy = &self.settings.policy;
-        let auth = if secure && self.settings.authentication && self.info.account.is_none() {
-            Mechanism::ALL.iter().map(|mechanism| mechanism.name().to_owned()).collect()
-        } else {
-            Vec::new()
-        };
+        let auth = self.mechanisms().map(|mechanism| mechanism.name().to_owned()).collect();
         let verifies = self.may_verify();
         Capabilities {
             size: Some(Some(self.settings.max_size as u64)),
@@ -72,7 +67,7 @@ impl Session {
             (self.may_verify(), " EXPN"),
             (self.may_start_queue(), " ETRN"),
             (self.starttls && !secure, " STARTTLS"),
-            (self.settings.authentication && self.info.account.is_none(), " AUTH"),
+            (!self.settings.mechanisms.is_empty() && self.info.account.is_none(), " AUTH"),
             (self.may_impersonate(), " XCLIENT XFORWARD"),
             (self.may_administer(), "\nQUEU [DATE] [domain], TICK token, VERB ON or OFF"),
         ] {

@@ -1,11 +1,10 @@
 //! What a session and its driver say to each other.
 
 use bytes::Bytes;
-use mail::{Account, Envelope, Recipient};
+use mail::{Account, Credentials, Envelope, Recipient, ScramChallenge};
 
-use crate::agent::Inquiry;
+use crate::agent::{Inquiry, Login};
 use crate::reply::Reply;
-use crate::sasl::Credentials;
 
 /// What a session needs before it can go on.
 #[derive(Debug)]
@@ -25,6 +24,8 @@ pub enum Step {
 pub enum Question {
     /// Whose credentials are these?
     Authenticate(Credentials),
+    /// What is a SCRAM client of this login challenged with?
+    ChallengeScram(String),
     /// Is this peer, who it is by now said to be, served; and whose account is this login, where one is given?
     Connect(Option<String>),
     /// What is answered to this?
@@ -43,7 +44,9 @@ pub enum Question {
 #[derive(Debug)]
 pub enum Answer {
     /// Whose they are.
-    Authenticate(Result<Account, Reply>),
+    Authenticate(Result<Login, Reply>),
+    /// What it is challenged with, and a nonce that was never used before ([`scram::nonce`](crate::sasl::scram::nonce)).
+    ChallengeScram(Result<(ScramChallenge, String), Reply>),
     /// Whether the peer is served, and whose account the login is.
     Connect(Result<Option<Account>, Reply>),
     /// What is answered.

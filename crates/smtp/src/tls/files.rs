@@ -17,11 +17,12 @@ pub struct CertificateFiles {
     tls: Arc<ServerTls>,
     certificate: PathBuf,
     key: PathBuf,
+    client_authority: Option<PathBuf>,
     read_at: Stamp,
 }
 
-/// When the two files were changed last; none where that cannot be told.
-type Stamp = [Option<SystemTime>; 2];
+/// When the files were changed last; none where that cannot be told.
+type Stamp = [Option<SystemTime>; 3];
 
 impl CertificateFiles {
     /// Reads the files, which are PEM and may be the same file.
@@ -29,10 +30,23 @@ impl CertificateFiles {
     /// # Errors
     /// As [`ServerTls::from_pem_files`].
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        Self::asking_clients(certificate, key, None)
+    }
+
+    /// The same, and the authorities of clients' certificates.
+    ///
+    /// # Errors
+    /// As [`ServerTls::asking_clients`].
+    pub fn asking_clients(
+        certificate: &Path,
+        key: &Path,
+        client_authority: Option<&Path>,
+    ) -> Result<Self, TlsError> {
         // Before reading: a change in between is then noticed later.
-        let read_at = [changed_at(certificate), changed_at(key)];
-        let tls = Arc::new(ServerTls::from_pem_files(certificate, key)?);
-        Ok(Self { tls, certificate: certificate.to_owned(), key: key.to_owned(), read_at })
+        let read_at = stamp(certificate, key, client_authority);
+        let tls = Arc::new(ServerTls::asking_clients(certificate, key, client_authority)?);
+        let client_authority = client_authority.map(Path::to_owned);
+        Ok(Self { tls, certificate: certificate.to_owned(), key: key.to_owned(), client_authority, read_at })
     }
 
     /// What listeners use.
@@ -52,7 +66,7 @@ impl CertificateFiles {
 
     /// Reads the files again if they have changed; says whether a new certificate is in use.
     fn look(&mut self) -> bool {
-        let stamp = [changed_at(&self.certificate), changed_at(&self.key)];
+        let stamp = stamp(&self.certificate, &self.key, self.client_authority.as_deref());
         if stamp == self.read_at {
             return false;
         }
@@ -69,6 +83,10 @@ impl CertificateFiles {
             }
         }
     }
+}
+
+fn stamp(certificate: &Path, key: &Path, client_authority: Option<&Path>) -> Stamp {
+    [changed_at(certificate), changed_at(key), client_authority.and_then(changed_at)]
 }
 
 fn changed_at(path: &Path) -> Option<SystemTime> {

@@ -3,12 +3,14 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use aws_lc_rs::{digest, hmac, pbkdf2};
 use bytes::Bytes;
-use mail::{Account, Envelope, Recipient, Timestamp};
+use mail::{Account, Credentials, Envelope, Recipient, ScramChallenge, ScramProof, Timestamp};
 use smtp::reply::{self, Reply};
-use smtp::{Agent, Inquiry, SessionInfo};
+use smtp::{Agent, Inquiry, Login, SessionInfo};
 
-/// Knows `demo@a.example` with the password `secret`; refuses senders `banned@…`, recipients `nobody@…` and those at
+/// Knows `demo@a.example` with the password `secret`, the token `good` and a certificate for that address, and `user` of
+/// RFC 7677; refuses senders `banned@…`, recipients `nobody@…` and those at
 /// `elsewhere.example`; has trouble with `trouble@…`; keeps what it took.
 #[derive(Default)]
 pub(crate) struct Rules {
@@ -16,14 +18,36 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn judge_credentials(login: &str, password: &str) -> Result<Account, Reply> {
-        match (login, password) {
-            ("demo@a.example", "secret") => {
-                Ok(Account::new(login.parse().unwrap(), Timestamp::from_millis(0)))
-            }
-            ("trouble@a.example", _) => Err(reply::local_trouble()),
-            _ => Err(reply::authentication_failed()),
+    pub(crate) fn judge_credentials(credentials: &Credentials) -> Result<Login, Reply> {
+        let login = credentials.login();
+        if login == "trouble@a.example" {
+            return Err(reply::local_trouble());
         }
+        let signature = match credentials {
+            Credentials::Password { password, .. } => {
+                (Some(password.as_str()) == password_of(login)).then_some(None)
+            }
+            Credentials::Scram(proof) => verify(proof).map(Some),
+            Credentials::Token { token, .. } => {
+                (token == "good" && ["", "demo@a.example"].contains(&login)).then_some(None)
+            }
+            Credentials::Certificate { addresses, .. } => {
+                (addresses == &["demo@a.example"] && ["", "demo@a.example"].contains(&login)).then_some(None)
+            }
+        };
+        let server_signature = signature.ok_or_else(reply::authentication_failed)?;
+        let address = "demo@a.example".parse().unwrap();
+        Ok(Login { account: Account::new(address, Timestamp::from_millis(0)), server_signature })
+    }
+
+    /// Everybody has one.
+    pub(crate) fn challenge(login: &str) -> Result<ScramChallenge, Reply> {
+        if login == "trouble@a.example" {
+            return Err(reply::local_trouble());
+        }
+        // That of RFC 7677.
+        let salt = b"\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81".to_vec();
+        Ok(ScramChallenge { salt, iterations: 4096 })
     }
 
     /// Serves nobody from 192.0.2.66.
@@ -34,7 +58,8 @@ impl Rules {
         if session.peer.ip().to_string() == "192.0.2.66" {
             return Err(reply::too_many_sessions());
         }
-        login.map(|login| Self::judge_credentials(&login, "secret")).transpose()
+        let vouched = |login: String| Self::judge_credentials(&Credentials::password(login, "secret"));
+        login.map(|login| vouched(login).map(|login| login.account)).transpose()
     }
 
     /// Says what was asked.
@@ -76,8 +101,12 @@ impl Agent for Rules {
         Ok(())
     }
 
-    async fn authenticate(&self, _: &SessionInfo, login: &str, password: &str) -> Result<Account, Reply> {
-        Self::judge_credentials(login, password)
+    async fn authenticate(&self, _: &SessionInfo, credentials: &Credentials) -> Result<Login, Reply> {
+        Self::judge_credentials(credentials)
+    }
+
+    async fn challenge_scram(&self, _: &SessionInfo, login: &str) -> Result<ScramChallenge, Reply> {
+        Self::challenge(login)
     }
 
     async fn mail(&self, _session: &SessionInfo, envelope: &Envelope) -> Result<(), Reply> {
@@ -91,4 +120,30 @@ impl Agent for Rules {
     async fn data(&self, _session: &SessionInfo, envelope: Envelope, content: Bytes) -> Reply {
         self.take(envelope, content)
     }
+}
+
+fn password_of(login: &str) -> Option<&'static str> {
+    match login {
+        "demo@a.example" => Some("secret"),
+        "user" => Some("pencil"),
+        _ => None,
+    }
+}
+
+/// The server's signature for a proof that is right (RFC 5802 3).
+fn verify(proof: &ScramProof) -> Option<[u8; 32]> {
+    let challenge = Rules::challenge(&proof.login).ok()?;
+    let mut salted = [0; 32];
+    let iterations = challenge.iterations.try_into().unwrap();
+    let password = password_of(&proof.login)?.as_bytes();
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, &challenge.salt, password, &mut salted);
+    let sign = |key: &[u8], message: &str| {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        <[u8; 32]>::try_from(hmac::sign(&key, message.as_bytes()).as_ref()).unwrap()
+    };
+    let stored = digest::digest(&digest::SHA256, &sign(&salted, "Client Key"));
+    let signature = sign(stored.as_ref(), &proof.auth_message);
+    let client_key: Vec<u8> = proof.proof.iter().zip(signature).map(|(a, b)| a ^ b).collect();
+    let is_right = digest::digest(&digest::SHA256, &client_key).as_ref() == stored.as_ref();
+    is_right.then(|| sign(&sign(&salted, "Server Key"), &proof.auth_message))
 }

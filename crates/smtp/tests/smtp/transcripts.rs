@@ -3,8 +3,9 @@
 //! - `C: text` the client sends the text and CRLF; lines in a row are sent at once. `\r \n \0 \\ \xHH` are octets,
 //!   `\` at the end leaves the CRLF out; `C*1000: text` sends it so many times.
 //! - `S: text` the server answers exactly this line; `S:` lines in a row are all that it answers.
-//! - `@ word …` before the greeting sets the session up: `tls`, `starttls`, `authentication`, `require_authentication`,
-//!   `require_tls`, `no_memory`, `max_size=…`, `max_recipients=…`, `max_errors=…`, `max_auth_failures=…`, `max_hold=…`,
+//! - `@ word …` before the greeting sets the session up: `tls`, `starttls`, `authentication` (PLAIN and LOGIN),
+//!   `mechanisms=…`, `bindings` (the session can be bound to), `certificate=…` (the client's, of this address),
+//!   `require_authentication`, `require_tls`, `no_memory`, `max_size=…`, `max_recipients=…`, `max_errors=…`, `max_auth_failures=…`, `max_hold=…`,
 //!   `max_priority=…`, `verify`, `verify_from=…`, `etrn_from=…`, `xclient_from=…`, `xclient_login`, `verbs_from=…`,
 //!   `administrator=…`.
 //! - `@ handshake` the server waits for the TLS handshake, which happens; `@ close` it closes the connection.
@@ -18,10 +19,14 @@ use mail::{Priority, Timestamp};
 use smtp::SessionInfo;
 use smtp::TlsInfo;
 use smtp::policy::{FutureRelease, Now, Policy};
+use smtp::sasl::Mechanism;
 use smtp::server::Settings;
 use smtp::session::{Answer, Question, Session, Step};
 
 use super::agent::Rules;
+
+/// The server's nonce in the example of RFC 7677.
+const NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
 
 pub(crate) struct Transcript {
     pub(crate) name: String,
@@ -33,6 +38,7 @@ pub(crate) struct Transcript {
 pub(crate) struct Setup {
     settings: Settings,
     tls: bool,
+    info: TlsInfo,
     starttls: bool,
     no_memory: bool,
 }
@@ -50,6 +56,7 @@ pub(crate) struct Machine {
     session: Session,
     rules: Rules,
     no_memory: bool,
+    info: TlsInfo,
     pub(crate) state: &'static str,
 }
 
@@ -62,10 +69,11 @@ impl Machine {
             setup.starttls,
         );
         if setup.tls {
-            session.secured(tls());
+            session.secured(setup.info.clone());
         }
         session.greet(Ok(()));
-        Self { session, rules: Rules::default(), no_memory: setup.no_memory, state: "read" }
+        let (no_memory, info) = (setup.no_memory, setup.info.clone());
+        Self { session, rules: Rules::default(), no_memory, info, state: "read" }
     }
 
     /// Feeds octets and returns what is said to them.
@@ -92,10 +100,13 @@ impl Machine {
     fn answer(&mut self, question: Question) -> Answer {
         match question {
             Question::Authenticate(credentials) => {
-                Answer::Authenticate(Rules::judge_credentials(&credentials.login, &credentials.password))
+                Answer::Authenticate(Rules::judge_credentials(&credentials))
             }
             Question::Connect(login) => Answer::Connect(Rules::judge_client(self.session.info(), login)),
             Question::Inquire(inquiry) => Answer::Inquire(Rules::judge_inquiry(&inquiry)),
+            Question::ChallengeScram(login) => Answer::ChallengeScram(
+                Rules::challenge(&login).map(|challenge| (challenge, NONCE.to_owned())),
+            ),
             Question::Mail(envelope) => {
                 let answer = Rules::judge_sender(&envelope);
                 Answer::Mail(envelope, answer)
@@ -125,12 +136,8 @@ impl Machine {
     }
 
     pub(crate) fn handshake(&mut self) {
-        self.session.secured(tls());
+        self.session.secured(self.info.clone());
     }
-}
-
-fn tls() -> TlsInfo {
-    TlsInfo { version: "TLSv1.3".to_owned(), cipher: "TLS_AES_128_GCM_SHA256".to_owned() }
 }
 
 pub(crate) fn all() -> Vec<Transcript> {
@@ -184,7 +191,15 @@ pub(crate) fn set_up(setup: &mut Setup, word: &str) {
         ("tls", _) => setup.tls = true,
         ("starttls", _) => setup.starttls = true,
         ("no_memory", _) => setup.no_memory = true,
-        ("authentication", _) => settings.authentication = true,
+        ("authentication", _) => settings.mechanisms = vec![Mechanism::Plain, Mechanism::Login],
+        ("mechanisms", names) => {
+            settings.mechanisms = names.split(',').map(|name| name.parse().unwrap()).collect();
+        }
+        ("bindings", _) => {
+            setup.info.exporter = Some([0x42; 32]);
+            setup.info.end_point = Some(b"certificate".as_slice().into());
+        }
+        ("certificate", address) => setup.info.client_addresses = vec![address.to_owned()],
         ("require_authentication", _) => settings.require_authentication = true,
         ("require_tls", _) => settings.require_tls = true,
         ("max_size", value) => settings.max_size = value.parse().unwrap(),
