@@ -83,10 +83,11 @@ enum State {
 impl State {
     fn is_in_transaction(&self) -> bool {
         match self {
-            Self::Transaction(_) | Self::Data(..) | Self::Chunk(..) | Self::Chunked(..) => true,
             Self::Asked(Asked::Authenticate(_) | Asked::ChallengeScram(_) | Asked::Connect) => false,
             Self::Asked(Asked::Inquire(state)) => state.is_in_transaction(),
-            Self::Asked(_) => true,
+            Self::Transaction(_) | Self::Data(..) | Self::Chunk(..) | Self::Chunked(..) | Self::Asked(_) => {
+                true
+            }
             _ => false,
         }
     }

@@ -51,7 +51,7 @@ impl Subject {
         match resolution {
             Resolution::Deliverable(_) => self.tell(reply::verified(address)),
             Resolution::UnknownUser => reply::unknown_user(),
-            Resolution::NotLocal if relays => self.tell(reply::forwarded_elsewhere(address)),
+            Resolution::NotLocal if relays => self.tell(reply::forwarded_elsewhere(&address)),
             Resolution::NotLocal => reply::not_local(),
         }
     }

@@ -30,7 +30,7 @@ pub type Attribute<T> = Option<Option<T>>;
 pub struct Attributes {
     /// NAME: its name in DNS, as far as it is trusted.
     pub name: Attribute<String>,
-    /// REVERSE_NAME: its name in DNS, which nobody has checked.
+    /// `REVERSE_NAME`: its name in DNS, which nobody has checked.
     pub reverse_name: Attribute<String>,
     /// ADDR.
     pub address: Attribute<IpAddr>,

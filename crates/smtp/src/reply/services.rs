@@ -79,7 +79,7 @@ pub fn verified(address: String) -> Reply {
 
 /// Answer to VRFY: not ours, but it would be taken (RFC 5321 3.4).
 #[must_use]
-pub fn forwarded_elsewhere(address: String) -> Reply {
+pub fn forwarded_elsewhere(address: &str) -> Reply {
     Reply::new(251, (2, 1, 5), format!("User not local; will forward to {address}"))
 }
 

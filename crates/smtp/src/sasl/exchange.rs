@@ -117,10 +117,8 @@ impl Exchange {
         let malformed = reply::authentication_malformed;
         match (self, line) {
             // Whatever it is, the client has failed already.
-            (Self::Refused(_), "*") => {
-                return Ok(Progress::Failed(Box::new(reply::authentication_cancelled())));
-            }
-            (Self::Refused(reply), _) => return Ok(Progress::Failed(reply)),
+            (Self::Refused(_), "*") => Ok(Progress::Failed(Box::new(reply::authentication_cancelled()))),
+            (Self::Refused(reply), _) => Ok(Progress::Failed(reply)),
             (_, "*") => Err(reply::authentication_cancelled()),
             (this, line) => {
                 let text = if line == "=" { Some(String::new()) } else { decode(line) };

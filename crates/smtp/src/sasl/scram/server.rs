@@ -140,9 +140,8 @@ impl Server {
 /// that the client could bind and believes that we cannot; where we said that we can, somebody changed what we said.
 fn bound<'a>(flag: &str, plus: bool, channel: &Channel<'a>) -> Result<Option<&'a [u8]>, Reply> {
     match (flag, plus) {
-        ("n", false) => Ok(None),
         ("y", false) if channel.plus_offered => Err(reply::channel_binding_withheld()),
-        ("y", false) => Ok(None),
+        ("n" | "y", false) => Ok(None),
         (flag, true) => {
             let name = flag.strip_prefix("p=").ok_or_else(reply::authentication_malformed)?;
             let data = BindingKind::named(name).and_then(|kind| channel.binding(kind));
