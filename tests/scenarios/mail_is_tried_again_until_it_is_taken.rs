@@ -68,3 +68,30 @@ async fn and_each_attempt_is_shown_with_what_the_server_said() {
     .await;
     assert!(shown.contains("delayed (1)") && shown.contains("452 4.2.2 mailbox full today"), "{shown}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_recipients_and_messages_at_a_time_as_the_server_takes() {
+    let limited = Script::default().offers(&["PIPELINING", "LIMITS RCPTMAX=2 MAILMAX=1"]);
+    let peer = Peer::start(limited).await;
+    let together = routed_to(&peer).await;
+    let recipients = ["a", "b", "c", "d", "e"].map(|name| format!("{name}@remote.test"));
+    submit(&together, &recipients.each_ref().map(String::as_str)).await;
+    let taken = peer.accepts(3).await;
+    assert_eq!(taken.iter().map(|message| message.recipients.len()).collect::<Vec<_>>(), [2, 2, 1]);
+    let commands = peer.commands();
+    let count = |start: &str| commands.iter().filter(|command| command.starts_with(start)).count();
+    assert_eq!((count("EHLO"), count("RCPT")), (3, 5), "each message in a session of its own: {commands:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_who_was_taken_before_a_connection_broke_is_not_sent_again() {
+    let limited = Script::default()
+        .offers(&["LIMITS RCPTMAX=2"])
+        .next("MAIL", [Act::say("250 2.1.0 once"), Act::Close, Act::Close]);
+    let peer = Peer::start(limited).await;
+    let together = routed_to(&peer).await;
+    submit(&together, &["a@remote.test", "b@remote.test", "c@remote.test"]).await;
+    let taken = peer.accepts(2).await;
+    assert_eq!(taken.iter().map(|message| message.recipients.len()).collect::<Vec<_>>(), [2, 1]);
+    assert!(taken[1].recipients[0].starts_with("RCPT TO:<c@"), "{taken:?}");
+}

@@ -88,6 +88,8 @@ pub struct Connection {
     capabilities: Capabilities,
     peer: SocketAddr,
     needs_reset: bool,
+    /// Transactions that were begun since the last EHLO.
+    transactions: u64,
 }
 
 impl std::fmt::Debug for Connection {
@@ -134,7 +136,7 @@ impl Connection {
         }
         accepted(Step::Greeting, wire.read(Step::Greeting).await?)?;
         let capabilities = greet(&mut wire).await?;
-        let mut connection = Self { wire, capabilities, peer, needs_reset: false };
+        let mut connection = Self { wire, capabilities, peer, needs_reset: false, transactions: 0 };
         match &security {
             Security::Opportunistic if connection.capabilities.starttls => {
                 connection.start_tls(&ClientTls::opportunistic()?, server_name, false).await?;
@@ -164,10 +166,18 @@ impl Connection {
         self.peer
     }
 
-    /// Whether another transaction may follow: the server has not said 421 and the connection did not break.
+    /// Whether another transaction may follow: the server has not said 421, the connection did not break, and there were not
+    /// as many as the server takes (LIMITS MAILMAX, RFC 9422).
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.wire.is_usable()
+        let taken = |most: u64| self.transactions < most;
+        self.wire.is_usable() && self.capabilities.transactions.is_none_or(taken)
+    }
+
+    /// The most recipients that one transaction may have (LIMITS RCPTMAX, RFC 9422).
+    #[must_use]
+    pub fn recipients_per_transaction(&self) -> usize {
+        self.capabilities.recipients.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX))
     }
 
     /// Authenticates with the mechanism that gives the least away of those that the server offers: SCRAM-SHA-256-PLUS,
@@ -183,7 +193,8 @@ impl Connection {
     }
 
     /// Takes a message through one transaction and returns one status for each of `recipients`, in their order (the
-    /// recipients of `envelope` are not looked at). `may_commit` is asked when all but the end of the content has been
+    /// recipients of `envelope` are not looked at); there are to be no more of them than
+    /// [`Connection::recipients_per_transaction`]. `may_commit` is asked when all but the end of the content has been
     /// sent; where it says no, the connection is dropped and the server takes nothing. Who drops the future before its end
     /// drops the connection too: nobody knows where the dialogue stands then.
     ///
@@ -202,6 +213,7 @@ impl Connection {
         if self.needs_reset {
             self.reset().await?;
         }
+        self.transactions += 1;
         let mut next = transaction.begin();
         loop {
             let reply = match next {

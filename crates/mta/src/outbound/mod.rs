@@ -91,31 +91,42 @@ impl Outbound {
             may_commit,
         };
         let limit = self.settings.attempt_time.get();
-        tokio::time::timeout(limit, self.attempt(hop, &message)).await.unwrap_or_else(|_| {
+        // What a server has taken counts, whatever happens to the rest.
+        let mut attempted = Vec::with_capacity(deliveries.len());
+        let ended = tokio::time::timeout(limit, self.attempt(hop, &message, &mut attempted)).await;
+        let ended = ended.unwrap_or_else(|_| {
             let text =
                 format!("the attempt was given up: it had not come to an end after {} s", limit.as_secs());
-            (message.all(&Status::new(451, (4, 4, 2), text), None), Verdict::Silent)
-        })
+            Err((Status::new(451, (4, 4, 2), text), None, Verdict::Silent))
+        });
+        match ended {
+            Ok(()) => (attempted, Verdict::Answered),
+            Err((status, remote, verdict)) => {
+                message.refuse_rest(&status, remote.as_ref(), &mut attempted);
+                (attempted, verdict)
+            }
+        }
     }
 
-    async fn attempt(&self, hop: &NextHop, message: &Outgoing<'_>) -> (Vec<Attempted>, Verdict) {
-        let candidates = match self.candidates(hop).await {
-            Ok(candidates) => candidates,
-            Err(status) => {
-                let verdict = if status.is_transient() { Verdict::Silent } else { Verdict::Answered };
-                return (message.all(&status, None), verdict);
-            }
-        };
-        let plan = match self.securities.plan(hop, message.envelope.require_tls) {
-            Ok(plan) => plan,
-            Err(status) => return (message.all(&status, None), Verdict::Answered),
-        };
+    /// Adds what became of the recipients, as far as a server said it. The error is for those who are left.
+    async fn attempt(
+        &self,
+        hop: &NextHop,
+        message: &Outgoing<'_>,
+        attempted: &mut Vec<Attempted>,
+    ) -> Result<(), (Status, Option<String>, Verdict)> {
+        let candidates = self.candidates(hop).await.map_err(|status| {
+            let verdict = if status.is_transient() { Verdict::Silent } else { Verdict::Answered };
+            (status, None, verdict)
+        })?;
+        let plan = self.securities.plan(hop, message.envelope.require_tls);
+        let plan = plan.map_err(|status| (status, None, Verdict::Answered))?;
         let mut last = Failure::nobody_tried();
         for candidate in &candidates {
-            match self.try_candidate(&plan, candidate, message).await {
-                Ok(attempted) => return (attempted, Verdict::Answered),
+            match self.try_candidate(&plan, candidate, message, attempted).await {
+                Ok(()) => return Ok(()),
                 Err(failure) if failure.stage == Stage::Final => {
-                    return (message.all(&failure.status, failure.remote), Verdict::Answered);
+                    return Err((failure.status, failure.remote, Verdict::Answered));
                 }
                 Err(failure) => {
                     tracing::debug!(host = candidate.name, address = %candidate.address, status = %failure.status, "trying the next server");
@@ -123,7 +134,8 @@ impl Outbound {
                 }
             }
         }
-        (message.all(&last.status, last.remote), Verdict::Silent)
+        let verdict = if attempted.is_empty() { Verdict::Silent } else { Verdict::Answered };
+        Err((last.status, last.remote, verdict))
     }
 
     /// Ends connections that nobody uses any more, from time to time, until the process ends.
@@ -158,61 +170,72 @@ impl Outbound {
         Ok(candidates.collect())
     }
 
-    /// One transaction with one address, over a connection at hand or a new one. A connection at hand that the server has closed
-    /// meanwhile is no failure of the server.
+    /// As many transactions with one address as its limits ask for, over connections at hand or new ones. A connection at hand
+    /// that the server has closed meanwhile is no failure of the server.
     async fn try_candidate(
         &self,
         plan: &Plan,
         candidate: &Candidate,
         message: &Outgoing<'_>,
-    ) -> Result<Vec<Attempted>, Failure> {
-        if let Some(open) = self.pool.take(&message.key, candidate.address) {
-            match self.transact(candidate.address, open, message).await {
-                Err(failure) if failure.stage == Stage::Connection => {}
-                answered => return answered,
+        attempted: &mut Vec<Attempted>,
+    ) -> Result<(), Failure> {
+        while attempted.len() < message.recipients.len() {
+            if let Some(open) = self.pool.take(&message.key, candidate.address) {
+                match self.transact(candidate.address, open, message, attempted).await {
+                    Err(failure) if failure.stage == Stage::Connection => {}
+                    Err(failure) => return Err(failure),
+                    Ok(()) => continue,
+                }
             }
+            let open = self.open(plan, candidate).await?;
+            self.transact(candidate.address, open, message, attempted).await?;
         }
-        let open = self.open(plan, candidate).await?;
-        self.transact(candidate.address, open, message).await
+        Ok(())
     }
 
+    /// One transaction, for as many of those who are left as the server takes in one.
     async fn transact(
         &self,
         address: SocketAddr,
         mut open: Open,
         message: &Outgoing<'_>,
-    ) -> Result<Vec<Attempted>, Failure> {
-        let Outgoing { key, envelope, .. } = message;
+        attempted: &mut Vec<Attempted>,
+    ) -> Result<(), Failure> {
+        let Outgoing { key, envelope, recipients, .. } = message;
         let offered = open.connection.capabilities();
         let passed_on = PassedOn { dsn: offered.dsn, deliver_by: offered.deliver_by.is_some() };
         if let Some(status) = too_slow(envelope, offered) {
-            let attempted = message.all(&status, Some(open.remote.clone()));
+            message.refuse_rest(&status, Some(&open.remote), attempted);
             self.pool.give(key, address, open);
-            return Ok(attempted);
+            return Ok(());
         }
-        let statuses = self.send(&mut open, message).await;
+        let left = &recipients[attempted.len()..];
+        let left = &left[..left.len().min(open.connection.recipients_per_transaction())];
+        let statuses = self.send(&mut open, message, left).await;
         let statuses =
             statuses.map_err(|error| Failure::in_transaction(&error, Some(open.remote.clone())))?;
-        let attempted = statuses
-            .into_iter()
-            .map(|status| {
-                let outcome =
-                    if status.is_success() { Outcome::Relayed(status) } else { Outcome::refused(status) };
-                Attempted { outcome, remote: Some(open.remote.clone()), passed_on }
-            })
-            .collect();
+        attempted.extend(statuses.into_iter().map(|status| {
+            let outcome =
+                if status.is_success() { Outcome::Relayed(status) } else { Outcome::refused(status) };
+            Attempted { outcome, remote: Some(open.remote.clone()), passed_on }
+        }));
         open.messages += 1;
         if open.connection.is_usable() && open.messages < self.settings.messages_per_connection {
             self.pool.give(key, address, open);
         } else {
             quit(open);
         }
-        Ok(attempted)
+        Ok(())
     }
 
     /// The message as it is, or in a form that this server takes.
-    async fn send(&self, open: &mut Open, message: &Outgoing<'_>) -> Result<Vec<Status>, client::Error> {
-        let Outgoing { envelope, recipients, content, may_commit, .. } = message;
+    async fn send(
+        &self,
+        open: &mut Open,
+        message: &Outgoing<'_>,
+        recipients: &[Recipient],
+    ) -> Result<Vec<Status>, client::Error> {
+        let Outgoing { envelope, content, may_commit, .. } = message;
         let connection = &mut open.connection;
         match self.conversions.convert(connection.capabilities(), envelope, content).await {
             Ok(None) => connection.transact(envelope, recipients, content, *may_commit).await,
@@ -264,11 +287,14 @@ struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// The same for every recipient.
-    fn all(&self, status: &Status, remote: Option<String>) -> Vec<Attempted> {
-        let outcome = Outcome::refused(status.clone());
-        let one = Attempted { outcome, remote, passed_on: PassedOn::default() };
-        vec![one; self.recipients.len()]
+    /// The same for every recipient of whom nothing is known yet.
+    fn refuse_rest(&self, status: &Status, remote: Option<&String>, attempted: &mut Vec<Attempted>) {
+        let one = Attempted {
+            outcome: Outcome::refused(status.clone()),
+            remote: remote.cloned(),
+            passed_on: PassedOn::default(),
+        };
+        attempted.resize(self.recipients.len(), one);
     }
 }
 
