@@ -87,6 +87,9 @@ pub enum CommandError {
     /// The arguments do not follow the grammar; the text is the usage.
     #[error("the arguments are not well-formed: {0}")]
     Syntax(&'static str),
+    /// The argument of HELO or EHLO is no name; the text is the usage.
+    #[error("the name is not well-formed: {0}")]
+    Name(&'static str),
     /// The reverse-path is no address.
     #[error("the reverse-path is not well-formed: {0}")]
     ReversePath(AddressError),
@@ -115,6 +118,7 @@ impl CommandError {
             Self::Unknown => reply::unknown_command(),
             Self::NotImplemented => reply::not_implemented(),
             Self::Syntax(usage) => reply::syntax(usage),
+            Self::Name(usage) => reply::bad_name(usage),
             Self::ReversePath(error) => reply::bad_sender_address(error),
             Self::ForwardPath(error) => reply::bad_recipient_address(error),
             Self::ParameterUnknown => reply::parameter_unknown(),
@@ -151,6 +155,8 @@ impl Command {
         if line.contains(['\r', '\n']) {
             return Err(CommandError::BareLineBreak);
         }
+        // White space at the end is to be tolerated (RFC 5321 4.1.1), tabs too.
+        let line = line.trim_end_matches([' ', '\t']);
         if line.contains(char::is_control) {
             return Err(CommandError::NotText);
         }
@@ -205,7 +211,7 @@ fn line_limit(line: &[u8]) -> usize {
 /// without spaces will do.
 fn name(arguments: &str, usage: &'static str) -> Result<String, CommandError> {
     if arguments.is_empty() || arguments.contains(' ') || arguments.len() > mail::address::DOMAIN_LIMIT {
-        return Err(CommandError::Syntax(usage));
+        return Err(CommandError::Name(usage));
     }
     Ok(arguments.to_owned())
 }
@@ -279,6 +285,7 @@ mod tests {
             ("HELO [192.0.2.1] ", Command::Helo("[192.0.2.1]".to_owned())),
             ("dAtA", Command::Data),
             ("QUIT ", Command::Quit),
+            ("RSET \t ", Command::Rset),
             ("bdat 10", Command::Bdat { size: 10, last: false }),
             ("BDAT 00 last ", Command::Bdat { size: 0, last: true }),
             ("BDAT 18446744073709551615", Command::Bdat { size: u64::MAX, last: false }),
@@ -299,8 +306,8 @@ mod tests {
             ("", CommandError::Unknown),
             ("GET / HTTP/1.1", CommandError::Unknown),
             ("TURN", CommandError::NotImplemented),
-            ("EHLO", CommandError::Syntax("Usage: EHLO name")),
-            ("EHLO a b", CommandError::Syntax("Usage: EHLO name")),
+            ("EHLO", CommandError::Name("Usage: EHLO name")),
+            ("EHLO a b", CommandError::Name("Usage: EHLO name")),
             ("DATA now", CommandError::Syntax("Usage: DATA")),
             ("BDAT", CommandError::ChunkSize),
             ("BDAT -1", CommandError::ChunkSize),

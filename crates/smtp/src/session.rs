@@ -13,7 +13,7 @@
 //!                BDAT          its octets            BDAT … LAST, its octets
 //!  Transaction ───────▶ Chunk ───────────▶ Chunked ──────────▶ Chunk ─────────▶ Greeted
 //! ```
-//! A BDAT out of turn is a `RefusedChunk` until its octets have passed.
+//! A peer that is refused for good in place of the greeting is `Refused` until its QUIT. A BDAT out of turn is a `RefusedChunk` until its octets have passed.
 //! While a question is open the session is `Asked`; after QUIT, 421 and injection it is `Closing`.
 
 mod auth;
@@ -67,6 +67,8 @@ impl Transaction {
 /// What is valid when; see the diagram at the head of the module.
 #[derive(Debug)]
 enum State {
+    /// The greeting refused the peer: QUIT is all that it may say (RFC 5321 3.1).
+    Refused,
     Connected,
     Greeted,
     Authenticating(Exchange),
@@ -149,7 +151,7 @@ impl Session {
     pub fn greet(&mut self, admitted: Result<(), Reply>) {
         match admitted {
             Ok(()) => self.say(&reply::greeting(&self.settings.hostname), State::Connected),
-            Err(refusal) => self.say(&refusal, State::Closing),
+            Err(refusal) => self.say(&refusal, State::Refused),
         }
     }
 

@@ -203,7 +203,8 @@ impl<'a> Transaction<'a> {
             if reply.is_success() {
                 self.accepted.push(recipient);
             } else {
-                self.statuses[recipient] = Some(refusal(reply));
+                let enough = !self.accepted.is_empty() && is_too_many(reply);
+                self.statuses[recipient] = Some(if enough { too_many() } else { refusal(reply) });
             }
         }
         let next = place + 1;
@@ -283,6 +284,17 @@ fn refusal(reply: &Reply) -> Status {
         return reply.status();
     }
     Status::new(451, (4, 5, 0), format!("The server gave a reply that does not belong here: {reply}"))
+}
+
+/// Whether this may say, as RFC 821 had it, that no more recipients are taken in this transaction (RFC 5321 4.5.3.1.10). A full
+/// mailbox, which is said by the same code, names itself.
+fn is_too_many(reply: &Reply) -> bool {
+    let status = reply.enhanced().map(|enhanced| (enhanced.subject, enhanced.detail));
+    reply.code() == 552 && matches!(status, None | Some((5, 3)))
+}
+
+fn too_many() -> Status {
+    Status::new(452, (4, 5, 3), "The server takes no more recipients in one transaction")
 }
 
 /// What of a message needs SMTPUTF8.

@@ -186,6 +186,12 @@ pub fn syntax(usage: &'static str) -> Reply {
     Reply::new(501, (5, 5, 2), usage)
 }
 
+/// HELO or EHLO without a name; what answers them has no enhanced status (RFC 2034 4).
+#[must_use]
+pub fn bad_name(usage: &'static str) -> Reply {
+    Reply::bare(501, usage)
+}
+
 /// A line holds octets that are not UTF-8, or control characters.
 #[must_use]
 pub fn not_text() -> Reply {

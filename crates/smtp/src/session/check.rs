@@ -10,9 +10,9 @@ impl Session {
     /// Whether the command may come now.
     pub(super) fn check(&self, command: &Command, state: &State) -> Result<(), Reply> {
         match (command, state) {
-            (Command::Helo(_) | Command::Ehlo(_) | Command::Rset | Command::Noop | Command::Quit, _) => {
-                Ok(())
-            }
+            (Command::Quit, _) => Ok(()),
+            (_, State::Refused) => Err(reply::bad_sequence("You are refused here: send QUIT")),
+            (Command::Helo(_) | Command::Ehlo(_) | Command::Rset | Command::Noop, _) => Ok(()),
             (Command::Help, _) => Ok(()),
             (
                 Command::Vrfy(_)

@@ -5,7 +5,7 @@
 //! - `S: text` the server answers exactly this line; `S:` lines in a row are all that it answers.
 //! - `@ word …` before the greeting sets the session up: `tls`, `starttls`, `authentication` (PLAIN and LOGIN),
 //!   `mechanisms=…`, `bindings` (the session can be bound to), `certificate=…` (the client's, of this address),
-//!   `require_authentication`, `require_tls`, `no_memory`, `max_size=…`, `max_recipients=…`, `max_errors=…`, `max_auth_failures=…`, `max_hold=…`,
+//!   `require_authentication`, `require_tls`, `no_memory`, `refused`, `max_size=…`, `max_recipients=…`, `max_errors=…`, `max_auth_failures=…`, `max_hold=…`,
 //!   `max_priority=…`, `verify`, `verify_from=…`, `etrn_from=…`, `xclient_from=…`, `xclient_login`, `verbs_from=…`,
 //!   `administrator=…`.
 //! - `@ handshake` the server waits for the TLS handshake, which happens; `@ close` it closes the connection.
@@ -16,12 +16,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mail::{Priority, Timestamp};
-use smtp::SessionInfo;
-use smtp::TlsInfo;
 use smtp::policy::{FutureRelease, Now, Policy};
+use smtp::reply::Reply;
 use smtp::sasl::Mechanism;
 use smtp::server::Settings;
 use smtp::session::{Answer, Question, Session, Step};
+use smtp::{SessionInfo, TlsInfo};
 
 use super::agent::Rules;
 
@@ -41,6 +41,7 @@ pub(crate) struct Setup {
     info: TlsInfo,
     starttls: bool,
     no_memory: bool,
+    refused: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,7 +72,7 @@ impl Machine {
         if setup.tls {
             session.secured(setup.info.clone());
         }
-        session.greet(Ok(()));
+        session.greet(if setup.refused { Err(Reply::new(554, (5, 7, 1), "Not you")) } else { Ok(()) });
         let (no_memory, info) = (setup.no_memory, setup.info.clone());
         Self { session, rules: Rules::default(), no_memory, info, state: "read" }
     }
@@ -189,6 +190,7 @@ pub(crate) fn set_up(setup: &mut Setup, word: &str) {
     let settings = &mut setup.settings;
     match word.split_once('=').unwrap_or((word, "")) {
         ("tls", _) => setup.tls = true,
+        ("refused", _) => setup.refused = true,
         ("starttls", _) => setup.starttls = true,
         ("no_memory", _) => setup.no_memory = true,
         ("authentication", _) => settings.mechanisms = vec![Mechanism::Plain, Mechanism::Login],

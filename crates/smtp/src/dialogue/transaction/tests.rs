@@ -253,3 +253,15 @@ fn what_outgrows_its_limit_on_the_way_is_left_out() {
     assert_eq!(commands.matches("ORCPT=").count(), 1, "{commands}");
     assert!(commands.ends_with("RCPT TO:<c@d>\r\nDATA\r\n"), "{commands}");
 }
+
+#[test]
+fn too_many_recipients_are_no_failure_and_a_full_mailbox_is_one() {
+    let (_, statuses, _) = play(
+        "x",
+        &["<a@b>", "<c@d>", "<e@f>", "<g@h>"],
+        &["250 ok", "552 none at all", "250 ok", "552 enough", "552 5.2.2 full", "354 go", "250 done"],
+    );
+    assert_eq!(statuses[0], "552 5.0.0 none at all");
+    assert!(statuses[2].starts_with("452 4.5.3"), "{statuses:?}");
+    assert_eq!((&*statuses[1], &*statuses[3]), ("250 2.0.0 done", "552 5.2.2 full"));
+}
