@@ -1,19 +1,25 @@
-//! What a submission session asks that is no mail: who is here, by the directory. Whether it may ask the session has
-//! checked.
+//! What a submission session asks that is no mail: who is here, by the directory, and how much waits, by the mta. Whether it
+//! may ask the session has checked.
 
 use std::sync::Arc;
 
-use mail::Resolution;
-use protocol::Directory;
+use mail::{Domain, Resolution, Timestamp};
+use protocol::{Directory, QueueSummary};
+use service::clock::Clock;
 use smtp::Inquiry;
 use smtp::reply::{self, Reply};
 use smtp::verification::Subject;
 
 use crate::refusal;
 
-/// Answers VRFY and EXPN.
+/// Domains that QUEU names.
+const DOMAINS: u32 = 100;
+
+/// Answers VRFY, EXPN and QUEU.
 pub(crate) struct Inquiries {
     pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) queue: Arc<dyn QueueSummary>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Inquiries {
@@ -22,7 +28,19 @@ impl Inquiries {
             // Submission goes anywhere.
             Inquiry::Verify(name) => self.ask(name, |subject, found| subject.verified(found, true)).await,
             Inquiry::Expand(name) => self.ask(name, Subject::expanded).await,
-            Inquiry::Start { .. } | Inquiry::List { .. } => reply::not_implemented(),
+            Inquiry::List { ages, domain } => self.list(*ages, domain.as_ref()).await,
+            // Nobody may: there is no setting for it here.
+            Inquiry::Start { .. } => reply::not_implemented(),
+        }
+    }
+
+    async fn list(&self, ages: bool, domain: Option<&Domain>) -> Reply {
+        match self.queue.summarize(domain, DOMAINS).await {
+            Ok(summary) => reply::queue_summary(&summary, ages.then(|| Timestamp::from(self.clock.now()))),
+            Err(error) => {
+                tracing::warn!(%error, "the mta cannot say how much waits");
+                reply::local_trouble()
+            }
         }
     }
 

@@ -18,9 +18,9 @@ mod submission;
 use std::sync::Arc;
 
 use mail::Domain;
-use protocol::client::{DirectoryClient, Peers, RelayClient};
+use protocol::client::{DirectoryClient, Peers, QueueSummaryClient, RelayClient};
 use protocol::tls::Files;
-use protocol::{Directory, Relay};
+use protocol::{Directory, QueueSummary, Relay};
 use service::Context;
 use service::clock::Clock;
 use service::config::{ConfigError, Tls};
@@ -40,6 +40,8 @@ pub struct Others {
     pub relay: Arc<dyn Relay>,
     /// Knows who may submit, and who is ours.
     pub directory: Arc<dyn Directory>,
+    /// Knows how much waits.
+    pub queue: Arc<dyn QueueSummary>,
 }
 
 /// Starts the msa as a program of its own: mta and mda are called over gRPC. They need not be there yet: agents start in
@@ -66,7 +68,11 @@ pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow
     let settings = Arc::new(sessions(&config.msa, &host, &context.clock));
     let agent = Arc::new(Submissions {
         relay: others.relay,
-        inquiries: Inquiries { directory: Arc::clone(&others.directory) },
+        inquiries: Inquiries {
+            directory: Arc::clone(&others.directory),
+            queue: others.queue,
+            clock: Arc::clone(&context.clock),
+        },
         directory: others.directory,
         host,
         detail_separator: config.msa.separator(),
@@ -133,6 +139,7 @@ fn connect(config: &Config) -> anyhow::Result<Others> {
     let relay = peers("msa.mta", &config.msa.mta)?;
     let directory = peers("msa.mda", &config.msa.mda)?;
     Ok(Others {
+        queue: Arc::new(QueueSummaryClient::new(relay.clone())),
         relay: Arc::new(RelayClient::new(relay)),
         directory: Arc::new(DirectoryClient::new(directory)),
     })

@@ -75,6 +75,8 @@ pub struct Settings {
     pub smart_host: Option<RelayHost>,
     /// Networks that VRFY and EXPN tell who is here.
     pub verify_from: Networks,
+    /// Networks that may start the queue by ETRN.
+    pub etrn_from: Networks,
     /// Networks that may say by XCLIENT and XFORWARD whom they speak for.
     pub xclient_from: Networks,
     /// Networks that may give QUEU, TICK and VERB.

@@ -2,6 +2,7 @@
 //! order or failure; those are the scheduler's and the attempt's.
 
 mod aside;
+mod under_way;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use mail::{QueueId, Timestamp};
+use mail::{Domain, QueueId, Timestamp};
 use queue::{Delivery, DueCursor, LaneGrant, MailTransaction, Message, Queue, RecipientKey, StoreError};
 use service::clock::Clock;
 use tokio::sync::Notify;
@@ -22,11 +23,14 @@ use crate::attempt::{Attempts, Ended};
 use crate::memory::ContentMemory;
 use crate::scheduler::{Job, LoadRequest, Scheduler, Verdict};
 use aside::{Aside, Waiting, by_lane};
+use under_way::UnderWay;
 
 /// Recipients read from the queue at once.
 const PAGE: u32 = 500;
 /// Recipients that one statement parks.
 const PARKED_AT_ONCE: usize = 1000;
+/// Recipients that somebody may have tried at once out of their time.
+const HASTENED: u32 = 10_000;
 /// How long to wait after the queue could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(2);
 /// When a job is taken up again whose attempt broke off by a fault of ours.
@@ -38,6 +42,7 @@ const SWEEP: Duration = Duration::from_secs(30);
 pub struct Dispatcher {
     scheduler: Mutex<Scheduler>,
     aside: Mutex<Aside>,
+    under_way: Arc<UnderWay>,
     wake: Notify,
     queue: Queue,
     memory: ContentMemory,
@@ -60,6 +65,7 @@ impl Dispatcher {
         Self {
             scheduler: Mutex::new(scheduler),
             aside: Mutex::default(),
+            under_way: Arc::default(),
             wake: Notify::new(),
             queue,
             memory,
@@ -202,6 +208,7 @@ impl Dispatcher {
     async fn attempt(self: Arc<Self>, attempts: Arc<Attempts>, job: Job) {
         let (id, destination) = (job.id, Arc::clone(&job.destination));
         let keys: Vec<RecipientKey> = job.deliveries.iter().map(|delivery| delivery.key).collect();
+        let _under_way = self.under_way.enter(&job.deliveries);
         let has_permit = AtomicBool::new(true);
         let released = |verdict| {
             if has_permit.swap(false, Ordering::Relaxed) {
@@ -268,6 +275,37 @@ impl Dispatcher {
         let behind_now = DueCursor { next_attempt_at: now, key: last };
         let first = self.queue.due(destination, now + HORIZON, 1, Some(behind_now)).await?;
         Ok(first.first().and_then(|delivery| delivery.next_attempt_at))
+    }
+
+    /// Tries now what waits for a domain, and with `below` for the domains below it: who waits for another attempt becomes due,
+    /// and where nobody answered lately somebody is asked again. Answers for how many recipients; who is held stays held.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn retry_now(&self, domain: &Domain, below: bool) -> Result<u64, StoreError> {
+        let hastened = self.queue.hasten(domain, below, HASTENED).await?;
+        let is_meant = |delivery: &Delivery| {
+            let host = under_way::domain_of(&delivery.recipient.forward_path);
+            let parent = host.strip_suffix(domain.as_str());
+            parent.is_some_and(|rest| rest.is_empty() || (below && rest.ends_with('.')))
+        };
+        let now = self.now();
+        let mut started = hastened.values().sum();
+        {
+            let mut scheduler = self.scheduler();
+            started += scheduler.revive(is_meant, |destination| hastened.contains_key(destination), now);
+            for destination in hastened.keys() {
+                scheduler.stored(destination, now, now);
+            }
+        }
+        self.wake.notify_one();
+        Ok(started)
+    }
+
+    /// For how many recipients of a domain attempts are under way: first ones, and others.
+    #[must_use]
+    pub fn under_way(&self, domain: &str) -> (u64, u64) {
+        self.under_way.of(domain)
     }
 
     fn change_lanes(self: &Arc<Self>, before: &BTreeMap<u8, i64>, now: &BTreeMap<u8, i64>) {

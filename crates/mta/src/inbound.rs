@@ -5,12 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mail::{Content, Credentials, Domain, Envelope, Recipient, Resolution, ScramChallenge};
-use protocol::{Directory, ErrorKind, Relay, Submission};
+use protocol::{Directory, ErrorKind, QueueSummary, Relay, Submission};
 use smtp::reply::{self, Reply};
 use smtp::verification::Subject;
 use smtp::{Agent, Inquiry, Login, SessionInfo};
 
 use crate::intake::Intake;
+
+/// Domains that QUEU names.
+const DOMAINS: u32 = 100;
 
 /// What the sessions on port 25 ask.
 pub struct Inbound {
@@ -18,6 +21,8 @@ pub struct Inbound {
     pub intake: Intake,
     /// Knows who is ours.
     pub directory: Arc<dyn Directory>,
+    /// Knows how much waits.
+    pub summary: Arc<dyn QueueSummary>,
     /// This host, for the Received field.
     pub host: Domain,
 }
@@ -56,7 +61,8 @@ impl Agent for Inbound {
         match inquiry {
             Inquiry::Verify(name) => self.ask(name, |subject, found| subject.verified(found, false)).await,
             Inquiry::Expand(name) => self.ask(name, Subject::expanded).await,
-            Inquiry::Start { .. } | Inquiry::List { .. } => reply::not_implemented(),
+            Inquiry::Start { domain, below } => self.start_queue(domain, *below).await,
+            Inquiry::List { ages, domain } => self.list(*ages, domain.as_ref()).await,
         }
     }
 
@@ -86,6 +92,28 @@ impl Agent for Inbound {
 }
 
 impl Inbound {
+    /// ETRN (RFC 1985): for the lanes of this mta.
+    async fn start_queue(&self, domain: &Domain, below: bool) -> Reply {
+        match self.intake.dispatcher.retry_now(domain, below).await {
+            Ok(0) => reply::nothing_waits(),
+            Ok(waiting) => reply::queue_started(waiting),
+            Err(error) => {
+                tracing::warn!(%error, %domain, "the queue for a domain cannot be started");
+                reply::queue_not_started()
+            }
+        }
+    }
+
+    async fn list(&self, ages: bool, domain: Option<&Domain>) -> Reply {
+        match self.summary.summarize(domain, DOMAINS).await {
+            Ok(summary) => reply::queue_summary(&summary, ages.then(|| self.intake.clock.now().into())),
+            Err(error) => {
+                tracing::warn!(%error, "the queue cannot say how much waits");
+                reply::local_trouble()
+            }
+        }
+    }
+
     /// What a peer hears of somebody that it asks about.
     async fn ask(&self, name: &str, say: impl Fn(&Subject, &Resolution) -> Reply) -> Reply {
         let subject = match Subject::parse(name) {

@@ -15,6 +15,7 @@ pub mod metrics;
 mod once;
 pub mod outbound;
 pub mod queue_admin;
+pub mod queue_summary;
 pub mod recipients;
 pub mod report;
 pub mod route;

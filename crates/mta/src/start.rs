@@ -27,6 +27,7 @@ use crate::metrics::{self, Metrics};
 use crate::outbound::Outbound;
 use crate::outbound::resolve::Resolver;
 use crate::queue_admin::QueueAdmin;
+use crate::queue_summary::QueueSummary;
 use crate::recipients::Recipients;
 use crate::report::Schedule;
 use crate::route::Routes;
@@ -46,6 +47,7 @@ pub struct Parts {
 pub struct Mta {
     intake: Intake,
     admin: QueueAdmin,
+    summary: Arc<QueueSummary>,
 }
 
 impl Mta {
@@ -104,10 +106,21 @@ impl Mta {
             metrics,
             open: Arc::new(closing.clone().drop_guard()),
         };
+        let summary = Arc::new(QueueSummary {
+            views: admin.0.clone(),
+            dispatcher: Arc::clone(&dispatcher),
+            clock: Arc::clone(&context.clock),
+        });
         run_queue(queue, closing, context);
         run_dispatcher(dispatcher, Arc::new(attempts), &intake, context);
-        listen_mx(config, &intake, parts.directory, host, context)?;
-        Ok(Self { intake, admin })
+        let inbound = Inbound {
+            intake: intake.clone(),
+            directory: parts.directory,
+            summary: Arc::<QueueSummary>::clone(&summary),
+            host,
+        };
+        listen_mx(config, inbound, context)?;
+        Ok(Self { intake, admin, summary })
     }
 
     /// Where the msa hands in mail.
@@ -122,6 +135,12 @@ impl Mta {
         self.admin.clone()
     }
 
+    /// Says how much waits.
+    #[must_use]
+    pub fn queue_summary(&self) -> Arc<dyn protocol::QueueSummary> {
+        Arc::<QueueSummary>::clone(&self.summary)
+    }
+
     /// Answers other agents over gRPC where configured.
     ///
     /// # Errors
@@ -131,7 +150,8 @@ impl Mta {
         let credentials = agent_files(config).load()?;
         let server = protocol::server::Builder::new(config.mta.grpc.clone(), credentials)
             .relay(Arc::new(self.intake.clone()))?
-            .queue_admin(Arc::new(self.admin.clone()))?;
+            .queue_admin(Arc::new(self.admin.clone()))?
+            .queue_summary(self.queue_summary())?;
         server.check(address)?;
         let listener = net::bind(address, "mta.listen.grpc")?;
         context.listening.add("grpc", listener.local_addr()?);
@@ -273,18 +293,12 @@ fn run_dispatcher(dispatcher: Arc<Dispatcher>, attempts: Arc<Attempts>, intake: 
     });
 }
 
-fn listen_mx(
-    config: &Config,
-    intake: &Intake,
-    directory: Arc<dyn Directory>,
-    host: Domain,
-    context: &Context,
-) -> anyhow::Result<()> {
+fn listen_mx(config: &Config, agent: Inbound, context: &Context) -> anyhow::Result<()> {
     let Some(address) = config.mta.listen.mx else { return Ok(()) };
     let inbound = &config.mta.inbound;
     let tls = starttls(&config.tls, context)?;
     let settings = server::Settings {
-        hostname: host.to_string(),
+        hostname: agent.host.to_string(),
         max_size: inbound.message_size.as_usize(),
         max_recipients: inbound.recipients,
         max_errors: u32::try_from(inbound.errors).unwrap_or(u32::MAX),
@@ -292,6 +306,7 @@ fn listen_mx(
         policy: Policy {
             min_deliver_by: u32::try_from(inbound.deliver_by.as_secs()).unwrap_or(u32::MAX),
             verify_from: config.mta.verify_from.to_vec(),
+            etrn_from: config.mta.etrn_from.to_vec(),
             xclient_from: config.mta.xclient_from.to_vec(),
             verbs_from: config.mta.verbs_from.to_vec(),
             ..Policy::default()
@@ -303,10 +318,9 @@ fn listen_mx(
     };
     let listener = net::bind(address, "mta.listen.mx")?;
     context.listening.add("mx", listener.local_addr()?);
-    let agent = Arc::new(Inbound { intake: intake.clone(), directory, host });
     let stop = context.shutdown.token();
     context.shutdown.spawn("the SMTP server of the mta", async move {
-        server::serve(listener, Arc::new(settings), agent, tls, stop).await;
+        server::serve(listener, Arc::new(settings), Arc::new(agent), tls, stop).await;
         Ok(())
     });
     Ok(())

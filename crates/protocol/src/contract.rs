@@ -5,7 +5,8 @@ use bytes::Bytes;
 use mail::timeline::MessageView;
 use mail::{
     Account, Alias, Content, Credentials, Domain, Envelope, ForwardPath, IdempotencyKey, Mailbox, Outcome,
-    QueueId, Recipient, Resolution, ReversePath, ScramChallenge, ServerSignature, Timestamp, TraceContext,
+    QueueId, Recipient, Resolution, ReversePath, ScramChallenge, ServerSignature, Summary, Timestamp,
+    TraceContext,
 };
 use tracing::Instrument;
 
@@ -286,6 +287,16 @@ pub trait QueueAdmin: Send + Sync {
     /// # Errors
     /// `NotFound`, or the queue cannot be asked.
     async fn show(&self, id: QueueId) -> Result<MessageView, Error>;
+}
+
+/// Implemented by the mta, called by the msa too: says how much waits, and tells nothing of any message.
+#[async_trait]
+pub trait QueueSummary: Send + Sync {
+    /// How many recipients wait, by domain or of one domain alone; `limit` is how many domains are named at most, 0 for 100.
+    ///
+    /// # Errors
+    /// When the queue cannot be asked.
+    async fn summarize(&self, domain: Option<&Domain>, limit: u32) -> Result<Summary, Error>;
 }
 
 /// One message in a mailbox.

@@ -222,6 +222,11 @@ pub(crate) fn number_at(time: Timestamp) -> i64 {
     time.as_millis().saturating_sub(EPOCH_MS).max(0).saturating_mul(1 << SEQUENCE_BITS)
 }
 
+/// When a number was given out.
+pub(crate) fn time_of(number: i64) -> Timestamp {
+    Timestamp::from_millis((number >> SEQUENCE_BITS).saturating_add(EPOCH_MS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

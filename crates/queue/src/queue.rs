@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use mail::{Content, IdempotencyKey, QueueId, Timestamp};
+use mail::{Content, Domain, IdempotencyKey, QueueId, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::model::{
 };
 use crate::prepare::{PreparedKey, PreparedMessage, PreparedReport};
 use crate::settings::Settings;
-use crate::store::{DuePage, Retention, Store};
+use crate::store::{DuePage, Hurry, Retention, Store};
 use crate::writer::{Work, Writer};
 
 /// How long a question to the storage may take.
@@ -295,6 +295,28 @@ impl Queue {
     pub async fn park(&self, lane: u8, keys: &[RecipientKey], at: Timestamp) -> Result<u64, StoreError> {
         let epoch = self.inner.lanes.epoch(lane).ok_or(StoreError::Fenced)?;
         Ok(self.ask(self.inner.store.park(LaneGrant { lane, epoch }, keys, at)).await?)
+    }
+
+    /// Makes recipients of a domain due now who wait for another attempt, in the lanes of this instance and at most `limit` of
+    /// them; with `below` those of the domains below it too. Who is held stays held. Answers where they go, and how many.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub async fn hasten(
+        &self,
+        domain: &Domain,
+        below: bool,
+        limit: u32,
+    ) -> Result<BTreeMap<Arc<str>, u64>, StoreError> {
+        let lanes: Vec<u8> = self.inner.lanes.owned().into_iter().map(|grant| grant.lane).collect();
+        let (end, other_end) =
+            (format!("@{domain}>"), if below { format!(".{domain}>") } else { String::new() });
+        let hurry = Hurry { lanes: &lanes, now: (self.inner.now)(), end: &end, other_end: &other_end, limit };
+        let mut destinations = BTreeMap::new();
+        for destination in self.ask(self.inner.store.hasten(&hurry)).await? {
+            *destinations.entry(Arc::from(destination)).or_default() += 1;
+        }
+        Ok(destinations)
     }
 
     /// A message without its content; none when its last recipient has ended.

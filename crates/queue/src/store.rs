@@ -45,6 +45,8 @@ pub(crate) trait Store: Send + Sync {
     async fn resolve(&self, id: QueueId, now: Timestamp) -> Result<bool, Fault>;
     /// Makes fresh recipients due at `at`, where the lane is still owned.
     async fn park(&self, grant: LaneGrant, keys: &[RecipientKey], at: Timestamp) -> Result<u64, Fault>;
+    /// Makes recipients due at `now` who wait for another attempt; answers where each goes.
+    async fn hasten(&self, hurry: &Hurry<'_>) -> Result<Vec<String>, Fault>;
     /// Deletes some of what is too old in a lane; answers how many rows of the largest kind went.
     async fn sweep(&self, lane: u8, before: Retention) -> Result<u64, Fault>;
 
@@ -124,6 +126,18 @@ pub(crate) struct DuePage<'a> {
     pub(crate) now: Timestamp,
     pub(crate) after: Option<DueCursor>,
     pub(crate) per_lane: u32,
+}
+
+/// Whose next attempt is to be made now.
+#[derive(Debug)]
+pub(crate) struct Hurry<'a> {
+    pub(crate) lanes: &'a [u8],
+    pub(crate) now: Timestamp,
+    /// How the forward-path ends.
+    pub(crate) end: &'a str,
+    /// How it may end as well; empty for no more.
+    pub(crate) other_end: &'a str,
+    pub(crate) limit: u32,
 }
 
 /// Ids below which history and orphans go, and how many rows at a time.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mail::timeline::{MessageView, PendingState, PendingView, TimelineEntry};
-use mail::{QueueId, Status, Timestamp};
+use mail::{Domain, DomainSummary, QueueId, Status, Summary, Timestamp};
 
 use crate::error::{OpenError, StoreError};
 use crate::fault::Fault;
@@ -78,6 +78,24 @@ impl Views {
         Ok(Some(message.view(pending, timeline)?))
     }
 
+    /// How much waits, of which `limit` domains at most are told by name; of one domain alone where one is given.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub async fn summary(
+        &self,
+        domain: Option<&Domain>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Summary, StoreError> {
+        let end = domain.map(|domain| format!("@{domain}>")).unwrap_or_default();
+        let rows = self.store.summary(&end, now, limit).await?;
+        let all = rows.first().map_or(0, |row| row.domains);
+        let domains = rows.into_iter().map(SummaryRow::view).collect::<Result<Vec<_>, Fault>>()?;
+        let more = unsigned(all)?.saturating_sub(domains.len() as u64);
+        Ok(Summary { domains, more })
+    }
+
     async fn pending(&self, keys: &[(u8, i64)]) -> Result<BTreeMap<(u8, i64), Vec<PendingView>>, Fault> {
         let mut pending = BTreeMap::<_, Vec<_>>::new();
         for row in self.store.pending(keys).await? {
@@ -95,6 +113,8 @@ pub(crate) trait ViewStore: Send + Sync {
     async fn message(&self, key: (u8, i64)) -> Result<Option<MessageRow>, Fault>;
     /// Oldest first.
     async fn history(&self, key: (u8, i64)) -> Result<Vec<HistoryRow>, Fault>;
+    /// Of the forward-paths that end so, the domains with the most recipients first.
+    async fn summary(&self, end: &str, now: Timestamp, limit: u32) -> Result<Vec<SummaryRow>, Fault>;
 }
 
 /// What a page of messages is to hold.
@@ -193,6 +213,44 @@ impl HistoryRow {
             remote: self.remote,
         })
     }
+}
+
+/// One domain, with how many there are in all.
+#[derive(Debug, Clone)]
+pub(crate) struct SummaryRow {
+    pub(crate) domain: String,
+    pub(crate) queued: i64,
+    pub(crate) retry: i64,
+    pub(crate) held: i64,
+    pub(crate) first: i64,
+    pub(crate) domains: i64,
+}
+
+impl SummaryRow {
+    /// The storage cannot know whom attempts are under way for.
+    fn view(self) -> Result<DomainSummary, Fault> {
+        Ok(DomainSummary {
+            domain: self.domain,
+            active: 0,
+            queued: unsigned(self.queued)?,
+            retry: unsigned(self.retry)?,
+            held: unsigned(self.held)?,
+            oldest: crate::lanes::time_of(self.first),
+        })
+    }
+}
+
+/// The columns `domain, queued, retry, held, first, domains`.
+pub(crate) type SummaryColumns = (String, i64, i64, i64, i64, i64);
+
+impl From<SummaryColumns> for SummaryRow {
+    fn from((domain, queued, retry, held, first, domains): SummaryColumns) -> Self {
+        Self { domain, queued, retry, held, first, domains }
+    }
+}
+
+fn unsigned(number: i64) -> Result<u64, Fault> {
+    u64::try_from(number).map_err(Fault::corrupt)
 }
 
 /// The columns `lane_id, queue_id, accepted_at, octets, reverse_path, account, traceparent, tick`.
@@ -343,6 +401,10 @@ mod tests {
                 message: Some(message()),
             };
             Ok(self.has_ended().then_some(row).into_iter().collect())
+        }
+
+        async fn summary(&self, _: &str, _: Timestamp, _: u32) -> Result<Vec<SummaryRow>, Fault> {
+            Ok(Vec::new())
         }
     }
 

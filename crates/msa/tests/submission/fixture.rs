@@ -11,11 +11,12 @@ use aws_lc_rs::{digest, hmac, pbkdf2};
 use bytes::Bytes;
 use mail::timeline::{MessageView, PendingState, PendingView};
 use mail::{
-    Account, Content, Credentials, Envelope, ForwardPath, IdempotencyKey, Mailbox, Origin, QueueId,
-    Recipient, Resolution, ReversePath, ScramChallenge, ScramProof, ServerSignature, Status, Timestamp,
+    Account, Content, Credentials, Domain, DomainSummary, Envelope, ForwardPath, IdempotencyKey, Mailbox,
+    Origin, QueueId, Recipient, Resolution, ReversePath, ScramChallenge, ScramProof, ServerSignature, Status,
+    Summary, Timestamp,
 };
 use msa::{Config, Others};
-use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
+use protocol::{Authentication, Directory, Error, ErrorKind, QueueSummary, Relay, Submission, Submitted};
 use service::Context;
 use service::clock::ManualClock;
 use service::config::ByteSize;
@@ -51,6 +52,11 @@ impl Drop for Fixture {
 
 impl Fixture {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With settings of the test's own.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut msa::Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.service.hostname = Some("msa.example.test".to_owned());
@@ -60,13 +66,14 @@ impl Fixture {
         config.msa.listen = msa::Listen { submission: local, submission_alt: local, submissions: local };
         config.msa.limits.message_size = ByteSize::mib(1);
         config.msa.limits.auth_failures = 3;
+        change(&mut config.msa);
         write_certificate(&folder.path().join("tls.pem"));
 
         // Monday, 23 November 2026, 17:44:00.
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_455_840);
         let context = Context { clock: Arc::new(ManualClock::new(now)), ..Context::default() };
         let (relay, directory) = (Arc::new(Mta::default()), Arc::new(People::default()));
-        let others = Others { relay: relay.clone(), directory: directory.clone() };
+        let others = Others { relay: relay.clone(), directory: directory.clone(), queue: relay.clone() };
         msa::serve(&config, others, &context).await.unwrap();
         assert!(context.readiness.is_ready());
         Self { relay, directory, context, _certificate: folder }
@@ -254,6 +261,25 @@ impl Relay for Mta {
     }
 }
 
+#[async_trait]
+impl QueueSummary for Mta {
+    async fn summarize(&self, domain: Option<&Domain>, _: u32) -> Result<Summary, Error> {
+        if let Some(kind) = *self.failure.lock().unwrap() {
+            return Err(Error::new(kind, "the reason"));
+        }
+        let waiting = DomainSummary {
+            domain: domain.map_or("example.test", Domain::as_str).to_owned(),
+            active: 1,
+            queued: 2,
+            retry: 3,
+            held: 4,
+            // An hour before the clock of the fixture.
+            oldest: Timestamp::from_millis(1_795_452_240_000),
+        };
+        Ok(Summary { domains: vec![waiting], more: 0 })
+    }
+}
+
 /// Knows alice@example.test, who is sales@example.test, too.
 #[derive(Default)]
 pub(crate) struct People {
@@ -304,6 +330,11 @@ impl Directory for People {
                 Some(signature) => Authentication::Proven(alice, signature),
                 None => Authentication::Refused,
             },
+            ("alice@example.test", Credentials::Certificate { addresses, .. })
+                if addresses == &["alice@example.test"] =>
+            {
+                Authentication::Accepted(alice)
+            }
             _ => Authentication::Refused,
         })
     }
@@ -317,7 +348,8 @@ impl Directory for People {
         let is_ours = mailbox.domain().is_some_and(|domain| domain.as_str() == "example.test");
         self.answer(match mailbox.local_part().as_str() {
             _ if !is_ours => Resolution::NotLocal,
-            "alice" | "sales" => Resolution::Deliverable(vec![mailbox]),
+            "alice" => Resolution::Deliverable(vec![mailbox]),
+            "sales" => Resolution::Deliverable(vec!["alice@example.test".parse().unwrap()]),
             _ => Resolution::UnknownUser,
         })
     }

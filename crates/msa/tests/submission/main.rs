@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as the test itself")]
 
 mod fixture;
+mod inquiries;
 
 use fixture::{Fixture, MESSAGE, PASSWORD};
 use mail::{BodyType, Domain, ReversePath};

@@ -89,6 +89,11 @@ impl Lineup {
         }
     }
 
+    /// Somebody says that it answers again: one probe goes now.
+    pub(super) fn revive(&mut self, now: Timestamp) {
+        self.suspended_until = self.suspended_until.map(|until| until.min(now));
+    }
+
     pub(super) fn is_suspended(&self, now: Timestamp) -> bool {
         self.suspended_until.is_some_and(|until| now < until)
     }

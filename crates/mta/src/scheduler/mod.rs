@@ -272,6 +272,33 @@ impl Scheduler {
         out
     }
 
+    /// Ends the suspension of destinations, `also` by name, for which somebody waits in memory who is meant: one job probes them
+    /// now. Answers for how many recipients.
+    pub fn revive(
+        &mut self,
+        is_meant: impl Fn(&Delivery) -> bool,
+        also: impl Fn(&Arc<str>) -> bool,
+        now: Timestamp,
+    ) -> u64 {
+        let (mut waiting, mut changed) = (0, Vec::new());
+        for (destination, lineup) in &mut self.lineups {
+            if !lineup.is_suspended(now) {
+                continue;
+            }
+            let deliveries = lineup.ready.iter().flat_map(|job| &job.deliveries);
+            let meant = deliveries.filter(|delivery| is_meant(delivery)).count() as u64;
+            if meant > 0 || also(destination) {
+                waiting += meant;
+                lineup.revive(now);
+                changed.push(Arc::clone(destination));
+            }
+        }
+        for destination in changed {
+            self.enlist(&destination, now);
+        }
+        waiting
+    }
+
     /// When [`Self::next`] or [`Self::loads`] has something to do again, if nothing happens before.
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {

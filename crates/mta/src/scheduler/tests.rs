@@ -272,3 +272,28 @@ fn a_full_lineup_makes_room_for_a_higher_priority() {
     scheduler.stored(&displaced.destination, at(0), at(0));
     assert!(scheduler.offer(displaced, at(0)).is_none(), "it is held no more");
 }
+
+#[test]
+fn a_suspension_ends_when_somebody_asks_for_those_who_wait() {
+    let mut scheduler = Scheduler::new(limits());
+    for number in 0..4 {
+        scheduler.offer(job(number, 2, "a"), at(0));
+    }
+    let fail = |scheduler: &mut Scheduler, now| {
+        let started = scheduler.next(now).unwrap();
+        scheduler.release(&started.destination, Verdict::Silent, now);
+    };
+    assert_eq!(scheduler.revive(|_| true, |_| true, at(0)), 0, "nothing is suspended");
+    fail(&mut scheduler, at(0));
+    fail(&mut scheduler, at(0));
+    assert_eq!(scheduler.revive(|_| false, |_| false, at(1)), 0);
+    assert!(scheduler.next(at(1)).is_none(), "nobody asked for them");
+    assert_eq!(scheduler.revive(|delivery| delivery.key.id.number == 3, |_| false, at(1)), 2);
+    let probe = scheduler.next(at(1)).unwrap();
+    assert!(scheduler.next(at(1)).is_none(), "one probe alone");
+    scheduler.release(&probe.destination, Verdict::Silent, at(1));
+    assert!(scheduler.next(at(2)).is_none(), "it is suspended again");
+    assert_eq!(scheduler.revive(|_| false, |destination| destination.as_ref() == "a", at(2)), 0);
+    let probe = scheduler.next(at(2)).unwrap();
+    scheduler.release(&probe.destination, Verdict::Answered, at(2));
+}

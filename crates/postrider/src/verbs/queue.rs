@@ -92,6 +92,9 @@ impl Show for Detail {
         if let Some(trace) = &view.trace_id {
             lines.push(format!("Trace     {trace}"));
         }
+        if let Some(tick) = &view.tick {
+            lines.push(format!("Tick      {}", clean(tick, 64)));
+        }
         if !view.pending.is_empty() {
             lines.push(String::new());
             let row = |pending: &PendingView| {

@@ -10,6 +10,7 @@ mod endpoint;
 mod mailboxes;
 mod peers;
 mod queue_admin;
+mod queue_summary;
 mod relay;
 mod settings;
 
@@ -20,5 +21,6 @@ pub(crate) use endpoint::unusable;
 pub use mailboxes::MailboxesClient;
 pub use peers::Peers;
 pub use queue_admin::QueueAdminClient;
+pub use queue_summary::QueueSummaryClient;
 pub use relay::RelayClient;
 pub use settings::Settings;

@@ -26,6 +26,8 @@ pub struct Clients {
     pub directory_admin: Vec<String>,
     /// Who may look at the queue.
     pub queue_admin: Vec<String>,
+    /// Who may ask how much is in the queue.
+    pub queue_summary: Vec<String>,
     /// Who may read mailboxes.
     pub mailboxes: Vec<String>,
 }
@@ -39,6 +41,7 @@ impl Default for Clients {
             directory: names(&["msa", "mta"]),
             directory_admin: names(&["postrider"]),
             queue_admin: names(&["postrider"]),
+            queue_summary: names(&["msa"]),
             mailboxes: names(&["postrider"]),
         }
     }

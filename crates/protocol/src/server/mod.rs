@@ -10,6 +10,7 @@ mod incoming;
 mod mailboxes;
 mod memory;
 mod queue_admin;
+mod queue_summary;
 mod relay;
 
 use std::net::SocketAddr;
@@ -32,7 +33,8 @@ use crate::generated as wire;
 use crate::tls::Credentials;
 use crate::wire::REQUEST_LIMIT;
 use crate::{
-    Delivery, Directory, DirectoryAdmin, Error, Intake, Mailboxes, QueueAdmin, SetupError, status, trace,
+    Delivery, Directory, DirectoryAdmin, Error, Intake, Mailboxes, QueueAdmin, QueueSummary, SetupError,
+    status, trace,
 };
 use admission::Admission;
 pub use admission::Clients;
@@ -156,6 +158,15 @@ impl Builder {
     /// As [`Builder::relay`].
     pub fn queue_admin(mut self, admin: Arc<dyn QueueAdmin>) -> Result<Self, SetupError> {
         add!(self, queue_admin, wire::queue_admin_server::QueueAdminServer<_>, queue_admin::Service(admin))
+    }
+
+    /// Says how much is in the queue.
+    ///
+    /// # Errors
+    /// As [`Builder::relay`].
+    pub fn queue_summary(mut self, queue: Arc<dyn QueueSummary>) -> Result<Self, SetupError> {
+        let service = queue_summary::Service(queue);
+        add!(self, queue_summary, wire::queue_summary_server::QueueSummaryServer<_>, service)
     }
 
     /// Reads mailboxes.

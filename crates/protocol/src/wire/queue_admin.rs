@@ -1,7 +1,7 @@
 //! `queue_admin.proto`.
 
-use mail::Timestamp;
 use mail::timeline::{MessageView, PendingState, PendingView, TimelineEntry};
+use mail::{DomainSummary, Summary, Timestamp};
 
 use super::{malformed, number, optional, required, text};
 use crate::generated as wire;
@@ -131,5 +131,33 @@ impl TryFrom<wire::TimelineEntry> for TimelineEntry {
             status: required("status", entry.status)?.try_into()?,
             remote: entry.remote,
         })
+    }
+}
+
+impl From<&Summary> for wire::Summary {
+    fn from(summary: &Summary) -> Self {
+        let domain = |domain: &DomainSummary| wire::DomainSummary {
+            domain: domain.domain.clone(),
+            active: domain.active,
+            queued: domain.queued,
+            retry: domain.retry,
+            held: domain.held,
+            oldest: domain.oldest.as_millis(),
+        };
+        Self { domains: summary.domains.iter().map(domain).collect(), more: summary.more }
+    }
+}
+
+impl From<wire::Summary> for Summary {
+    fn from(summary: wire::Summary) -> Self {
+        let domain = |domain: wire::DomainSummary| DomainSummary {
+            domain: domain.domain,
+            active: domain.active,
+            queued: domain.queued,
+            retry: domain.retry,
+            held: domain.held,
+            oldest: Timestamp::from_millis(domain.oldest),
+        };
+        Self { domains: summary.domains.into_iter().map(domain).collect(), more: summary.more }
     }
 }

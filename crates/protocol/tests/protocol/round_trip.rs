@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use mail::{
     Content, Credentials, DeliverBy, DeliverByMode, Hold, Notify, OriginalRecipient, Outcome, Priority,
-    Resolution, Ret, ScramProof, Timestamp, TraceContext,
+    Resolution, Ret, ScramProof, Summary, Timestamp, TraceContext,
 };
 use protocol::client::{
     DeliveryClient, DirectoryAdminClient, DirectoryClient, MailboxesClient, Peers, QueueAdminClient,
-    RelayClient,
+    QueueSummaryClient, RelayClient,
 };
 use protocol::server::{self, Builder};
 use protocol::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, ErrorKind, Mailboxes, QueueAdmin,
-    Relay, SetupError, Submitted,
+    QueueSummary, Relay, SetupError, Submitted,
 };
 
 use crate::support::agents::{self, Mda, Mta, Queue, Script};
@@ -231,6 +231,19 @@ async fn the_queue_is_shown() {
         assert_eq!(views, [agents::view(), agents::view()]);
         assert_eq!(soon(admin.show(id(9))).await, Ok(agents::view()));
         assert_eq!(soon(admin.show(id(1))).await.unwrap_err().kind, ErrorKind::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn how_much_is_queued_is_told() {
+    let mta = Mta::new(&Arc::default(), Script::Take);
+    for (_server, peers) in both("msa", |builder| builder.queue_summary(mta.clone())).await {
+        let queue = QueueSummaryClient::new(peers);
+        let domain = |name: &str| name.parse().unwrap();
+        assert_eq!(soon(queue.summarize(Some(&domain("büro.test")), 9)).await, Ok(agents::summary()));
+        assert_eq!(soon(queue.summarize(None, 0)).await, Ok(Summary::default()));
+        let error = soon(queue.summarize(Some(&domain("b.test")), 9)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable);
     }
 }
 

@@ -6,13 +6,13 @@ use sqlx::postgres::{PgBindIterExt, PgRow};
 
 use super::PostgresStore;
 use super::statements::{
-    BACKLOG, DEPTH, DUE, EXPIRED, FRESH, HISTORY_EXISTS, LOOK_UP, MESSAGE, PARK, SWEEP_HISTORY,
+    BACKLOG, DEPTH, DUE, EXPIRED, FRESH, HASTEN, HISTORY_EXISTS, LOOK_UP, MESSAGE, PARK, SWEEP_HISTORY,
     SWEEP_MESSAGES, SWEEP_PARTS, VOID,
 };
 use crate::fault::{Fault, Stage};
 use crate::model::{Backlog, Delivery, Depth, LaneGrant, Message, RecipientKey};
 use crate::prepare::{DeliveryRow, lane_number, readable, stored_number};
-use crate::store::{DuePage, Retention};
+use crate::store::{DuePage, Hurry, Retention};
 
 /// Reads the columns that every load of recipients selects.
 pub(super) fn delivery(row: &PgRow) -> Result<Delivery, Fault> {
@@ -195,6 +195,18 @@ impl PostgresStore {
             .execute(&self.control);
         let parked = self.metrics.timed(PARK, park).await;
         Ok(parked.map_err(|error| Fault::new(&error, Stage::Committing))?.rows_affected())
+    }
+
+    pub(super) async fn make_due(&self, hurry: &Hurry<'_>) -> Result<Vec<String>, Fault> {
+        let hasten = sqlx::query_scalar(HASTEN.sql)
+            .bind(hurry.lanes.iter().map(|lane| i16::from(*lane)).bind_iter())
+            .bind(hurry.now.as_millis())
+            .bind(hurry.end)
+            .bind(hurry.other_end)
+            .bind(i64::from(hurry.limit))
+            .fetch_all(&self.control);
+        let hastened = self.metrics.timed(HASTEN, hasten).await;
+        hastened.map_err(|error| Fault::new(&error, Stage::Committing))
     }
 
     pub(super) async fn delete_old(&self, lane: u8, before: Retention) -> Result<u64, Fault> {

@@ -157,6 +157,18 @@ pub(super) const PARK: Statement = statement(
     ),
 );
 
+/// Recipients that somebody is at are left to him: this waits for no lock, so that it can be part of no deadlock.
+pub(super) const HASTEN: Statement = statement(
+    "hasten",
+    "UPDATE delivery q SET next_attempt_at = $2
+     FROM (SELECT lane_id, queue_id, rcpt_no FROM delivery
+           WHERE lane_id = ANY($1::int2[]) AND state = 1 AND attempts > 0 AND next_attempt_at > $2
+             AND (right(forward_path, length($3)) = $3 OR ($4 <> '' AND right(forward_path, length($4)) = $4))
+           LIMIT $5 FOR UPDATE SKIP LOCKED) u
+     WHERE q.lane_id = u.lane_id AND q.queue_id = u.queue_id AND q.rcpt_no = u.rcpt_no
+     RETURNING q.destination",
+);
+
 /// Parts ahead of their message.
 pub(super) const SPOOL: Statement = statement(
     "spool",

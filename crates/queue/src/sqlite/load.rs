@@ -5,13 +5,13 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::statements::{
-    BACKLOG, DEPTH, DUE, EXPIRED, FRESH, LOOK_UP, MESSAGE, PARK, SWEEP_HISTORY, SWEEP_MESSAGES, VOID,
+    BACKLOG, DEPTH, DUE, EXPIRED, FRESH, HASTEN, LOOK_UP, MESSAGE, PARK, SWEEP_HISTORY, SWEEP_MESSAGES, VOID,
 };
 use super::{LANE, SqliteStore, connection};
 use crate::fault::{Fault, Stage};
 use crate::model::{Backlog, Delivery, Depth, Message, RecipientKey};
 use crate::prepare::{DeliveryRow, lane_number, readable, stored_number};
-use crate::store::{DuePage, Retention};
+use crate::store::{DuePage, Hurry, Retention};
 
 /// Reads the columns that every load of recipients selects.
 fn delivery(row: &SqliteRow) -> Result<Delivery, Fault> {
@@ -154,6 +154,18 @@ impl SqliteStore {
         let park = sqlx::query(PARK.sql).bind(rows).bind(at.as_millis()).execute(connection);
         let parked = self.metrics.timed(PARK, park).await;
         Ok(parked.map_err(|error| Fault::new(&error, Stage::Committing))?.rows_affected())
+    }
+
+    pub(super) async fn make_due(&self, hurry: &Hurry<'_>) -> Result<Vec<String>, Fault> {
+        let mut guard = self.writer.lock().await?;
+        let hasten = sqlx::query_scalar(HASTEN.sql)
+            .bind(hurry.now.as_millis())
+            .bind(hurry.end)
+            .bind(hurry.other_end)
+            .bind(i64::from(hurry.limit))
+            .fetch_all(connection(&mut guard)?);
+        let hastened = self.metrics.timed(HASTEN, hasten).await;
+        hastened.map_err(|error| Fault::new(&error, Stage::Committing))
     }
 
     pub(super) async fn delete_old(&self, lane: u8, before: Retention) -> Result<u64, Fault> {

@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::model::{Backlog, Delivery, Depth, Kept, LaneGrant, Message, RecipientKey};
 use crate::prepare::PreparedMessage;
 use crate::settings::Settings;
-use crate::store::{Committer, DuePage, Retention, Standing, Store, Taken};
+use crate::store::{Committer, DuePage, Hurry, Retention, Standing, Store, Taken};
 
 /// The schema that this program needs.
 const SCHEMA: i64 = 4;
@@ -244,6 +244,10 @@ impl Store for SqliteStore {
 
     async fn park(&self, _grant: LaneGrant, keys: &[RecipientKey], at: Timestamp) -> Result<u64, Fault> {
         self.park_fresh(keys, at).await
+    }
+
+    async fn hasten(&self, hurry: &Hurry<'_>) -> Result<Vec<String>, Fault> {
+        self.make_due(hurry).await
     }
 
     async fn sweep(&self, lane: u8, before: Retention) -> Result<u64, Fault> {

@@ -125,6 +125,17 @@ pub(super) const PARK: Statement = statement(
         SELECT value->>0, value->>1, value->>2 FROM json_each(?1))",
 );
 
+pub(super) const HASTEN: Statement = statement(
+    "hasten",
+    "UPDATE delivery SET next_attempt_at = ?1
+     WHERE (lane_id, queue_id, rcpt_no) IN (
+        SELECT lane_id, queue_id, rcpt_no FROM delivery
+        WHERE state = 1 AND attempts > 0 AND next_attempt_at > ?1
+          AND (substr(forward_path, -length(?2)) = ?2 OR (?3 <> '' AND substr(forward_path, -length(?3)) = ?3))
+        LIMIT ?4)
+     RETURNING destination",
+);
+
 /// The columns of a pending recipient, as `DeliveryRow` reads them.
 macro_rules! delivery {
     () => {

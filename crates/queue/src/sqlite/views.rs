@@ -4,13 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mail::Timestamp;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 
 use super::{SCHEMA, check_schema, options};
 use crate::error::OpenError;
 use crate::fault::Fault;
 use crate::views::{
-    Ask, HistoryRow, MessageRow, PendingRow, ViewStore, history_row, message_row, pending_row,
+    Ask, HistoryRow, MessageRow, PendingRow, SummaryColumns, SummaryRow, ViewStore, history_row, message_row,
+    pending_row,
 };
 
 /// Newest first; ?1 and ?2 are sought in sender and recipients, ?3 and ?4 are the id to go on behind.
@@ -39,6 +41,20 @@ const HISTORY: &str = "
     SELECT at, rcpt_no, attempt, action, forward_path, status, remote, accepted_at, octets, reverse_path, account,
            traceparent, tick
     FROM history WHERE lane_id = ?1 AND queue_id = ?2 ORDER BY at, attempt, rcpt_no";
+
+/// What stands behind the last @ of a forward-path, by how many wait for it; ?1 is how the paths end that are asked for.
+/// Who was never tried and is not due is held (RFC 4865).
+const SUMMARY: &str = "
+    SELECT domain,
+           count(*) FILTER (WHERE state = 0 OR (state = 1 AND attempts = 0 AND next_attempt_at <= ?2)) AS queued,
+           count(*) FILTER (WHERE state = 1 AND attempts > 0) AS retry,
+           count(*) FILTER (WHERE state > 1 OR (state = 1 AND attempts = 0 AND next_attempt_at > ?2)) AS held,
+           min(queue_id) AS first, count(*) OVER () AS domains
+    FROM (SELECT trim(substr(forward_path, length(rtrim(forward_path, replace(forward_path, '@', ''))) + 1), '<>') AS domain,
+                 state, attempts, next_attempt_at, queue_id
+          FROM delivery
+          WHERE ?1 = '' OR substr(forward_path, -length(?1)) = ?1) q
+    GROUP BY domain ORDER BY count(*) DESC, domain LIMIT ?3";
 
 pub(crate) struct SqliteViews {
     pool: SqlitePool,
@@ -88,5 +104,15 @@ impl ViewStore for SqliteViews {
     async fn history(&self, key: (u8, i64)) -> Result<Vec<HistoryRow>, Fault> {
         let rows = sqlx::query_as(HISTORY).bind(i64::from(key.0)).bind(key.1).fetch_all(&self.pool).await;
         Ok(rows?.into_iter().map(|columns| history_row(key, columns)).collect())
+    }
+
+    async fn summary(&self, end: &str, now: Timestamp, limit: u32) -> Result<Vec<SummaryRow>, Fault> {
+        let rows = sqlx::query_as::<_, SummaryColumns>(SUMMARY)
+            .bind(end)
+            .bind(now.as_millis())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().map(SummaryRow::from).collect())
     }
 }

@@ -15,6 +15,7 @@ crate::contracts![
     a_recipient_that_cannot_be_read_keeps_no_other_from_being_found,
     old_history_and_orphans_go,
     what_is_held_waits_until_its_time_and_keeps_its_priority,
+    who_waits_for_another_attempt_is_made_due,
 ];
 
 /// Messages with one recipient each, delayed until `minute(n)`.
@@ -160,5 +161,33 @@ async fn a_recipient_that_cannot_be_read_keeps_no_other_from_being_found(databas
     let expired = running.queue.expired(running.lane_of(id), at(2_000_000), 10).await.unwrap();
     assert_eq!(numbers(expired), [3]);
     assert_eq!(database.count("delivery").await, 4);
+    running.stop().await;
+}
+
+async fn who_waits_for_another_attempt_is_made_due(database: Database) {
+    let running = database.run().await;
+    let mut message = running.message("x", &["<a@remote.test>", "<b@sub.remote.test>", "<c@notremote.test>"]);
+    message.deliveries.push(to("elsewhere", "<d@remote.test>"));
+    let id = message.id;
+    running.queue.accept(message).await.unwrap();
+    for number in 0..4 {
+        running.queue.report(delayed(key(id, number), 1, at(60_000))).await.unwrap();
+    }
+    let mut held = running.message("x", &["<a@remote.test>"]);
+    held.deliveries[0].held_until = Some(at(60_000));
+    running.queue.accept(held).await.unwrap();
+    let remote = "remote.test".parse().unwrap();
+    let found = running.queue.hasten(&"other.test".parse().unwrap(), true, 10).await.unwrap();
+    assert!(found.is_empty());
+    let found = running.queue.hasten(&remote, false, 10).await.unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [("elsewhere".into(), 1), ("remote".into(), 1)]);
+    let due = running.queue.due("remote", at(0), 10, None).await.unwrap();
+    assert_eq!(due.iter().map(|delivery| delivery.key).collect::<Vec<_>>(), [key(id, 0)]);
+    assert!(running.queue.hasten(&remote, false, 10).await.unwrap().is_empty(), "they are due already");
+    let found = running.queue.hasten(&remote, true, 10).await.unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [("remote".into(), 1)]);
+    database.advance(-1000);
+    let found = running.queue.hasten(&remote, true, 2).await.unwrap();
+    assert_eq!(found.values().sum::<u64>(), 2, "no more than were asked for");
     running.stop().await;
 }

@@ -10,6 +10,7 @@ crate::contracts![
     a_message_shows_where_it_is_and_what_happened,
     lists_are_newest_first_in_pages_and_can_be_narrowed,
     views_work_beside_a_running_owner_and_without_one,
+    what_waits_is_counted_by_domain,
 ];
 
 async fn a_message_shows_where_it_is_and_what_happened(database: Database) {
@@ -83,5 +84,35 @@ async fn views_work_beside_a_running_owner_and_without_one(database: Database) {
     let running = database.run().await;
     let second = running.accept("y", &["<a@remote.test>"]).await;
     assert!(views.show(second).await.unwrap().is_some());
+    running.stop().await;
+}
+
+async fn what_waits_is_counted_by_domain(database: Database) {
+    let running = database.run().await;
+    let first =
+        running.accept("x", &["<a@b.test>", "<\"@\"@b.test>", "<a@[192.0.2.1]>", "<Postmaster>"]).await;
+    database.advance(5000);
+    running.accept("x", &["<a@b.test>", "<b@xb.test>", "<δ@büro.test>"]).await;
+    let mut held = running.message("x", &["<a@b.test>"]);
+    held.deliveries[0].held_until = Some(at(60_000));
+    running.queue.accept(held).await.unwrap();
+    running.queue.report(delayed(key(first, 0), 1, at(20_000))).await.unwrap();
+    let views = Views::open(&database.url).await.unwrap();
+    let summary = views.summary(None, at(10_000), 10).await.unwrap();
+    let shown: Vec<_> = summary.domains.iter().map(|d| (&*d.domain, d.queued, d.retry, d.held)).collect();
+    assert_eq!(shown[0], ("b.test", 2, 1, 1));
+    assert_eq!(summary.domains[0].oldest, at(0));
+    let mut rest = shown[1..].to_vec();
+    rest.sort_unstable();
+    let lone = ["Postmaster", "[192.0.2.1]", "büro.test", "xb.test"].map(|domain| (domain, 1, 0, 0));
+    assert_eq!((rest, summary.more), (lone.to_vec(), 0));
+    let later = views.summary(Some(&"b.test".parse().unwrap()), at(60_000), 10).await.unwrap();
+    assert_eq!((later.domains.len(), later.domains[0].queued, later.domains[0].held), (1, 3, 0));
+    let short = views.summary(None, at(0), 2).await.unwrap();
+    assert_eq!((short.domains.len(), short.more), (2, 3));
+    assert_eq!(
+        views.summary(Some(&"c.test".parse().unwrap()), at(0), 2).await.unwrap(),
+        mail::Summary::default()
+    );
     running.stop().await;
 }

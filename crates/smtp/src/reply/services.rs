@@ -1,8 +1,8 @@
 //! Replies of service extensions and of commands that not everybody may give.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
-use mail::Priority;
+use mail::{Domain, DomainSummary, Priority, Summary, Timestamp};
 
 use super::Reply;
 use crate::agent::SessionInfo;
@@ -135,4 +135,57 @@ pub fn queue_not_started() -> Reply {
 #[must_use]
 pub fn node_not_allowed() -> Reply {
     Reply::new(459, (4, 7, 1), "Mail for that domain is not kept here")
+}
+
+/// Answer to QUEU: what waits, a domain on a line; with the age of the oldest message where `now` is given. Domains are in
+/// ASCII, whoever asks.
+#[must_use]
+pub fn queue_summary(summary: &Summary, now: Option<Timestamp>) -> Reply {
+    let mut text = String::from("Recipients that wait, by domain");
+    for waiting in &summary.domains {
+        let DomainSummary { domain, active, queued, retry, held, oldest } = waiting;
+        let ascii = Domain::parse(domain).ok().and_then(|domain| domain.to_ascii().ok());
+        let domain = ascii.as_ref().unwrap_or(domain);
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(text, "\n{domain} active={active} queued={queued} retry={retry} held={held}");
+        if let Some(now) = now {
+            let _ = write!(text, " age={}", now.since(*oldest).as_secs());
+        }
+    }
+    let shown = summary.domains.len();
+    match summary.more {
+        0 if shown == 0 => text = String::from("Nobody waits"),
+        0 => {}
+        more => {
+            let _ = write!(text, "\nand {more} domains more");
+        }
+    }
+    Reply::new(250, (2, 0, 0), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_summed_up_by_domain() {
+        assert_eq!(queue_summary(&Summary::default(), None).text(), "Nobody waits");
+        let domain = |name: &str, queued| DomainSummary {
+            domain: name.to_owned(),
+            active: 1,
+            queued,
+            retry: 3,
+            held: 4,
+            oldest: Timestamp::from_millis(1_000),
+        };
+        let summary =
+            Summary { domains: vec![domain("b\u{fc}ro.test", 2), domain("[192.0.2.1]", 0)], more: 0 };
+        assert_eq!(
+            queue_summary(&summary, None).text(),
+            "Recipients that wait, by domain\nxn--bro-hoa.test active=1 queued=2 retry=3 held=4\n\
+             [192.0.2.1] active=1 queued=0 retry=3 held=4"
+        );
+        let aged = queue_summary(&Summary { more: 7, ..summary }, Some(Timestamp::from_millis(62_999)));
+        assert!(aged.text().ends_with("held=4 age=61\nand 7 domains more"), "{aged}");
+    }
 }

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use mail::timeline::{MessageView, PendingState, PendingView, TimelineEntry};
 use mail::{
-    Account, Action, Alias, Content, Credentials, Domain, ForwardPath, IdempotencyKey, Limit, Mailbox,
-    Outcome, QueueId, Resolution, ScramChallenge, Status, Timestamp,
+    Account, Action, Alias, Content, Credentials, Domain, DomainSummary, ForwardPath, IdempotencyKey, Limit,
+    Mailbox, Outcome, QueueId, Resolution, ScramChallenge, Status, Summary, Timestamp,
 };
 use protocol::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, Error, ErrorKind, Intake,
-    MailboxMessage, Mailboxes, MessageFilter, QueueAdmin, Submission, Submitted,
+    MailboxMessage, Mailboxes, MessageFilter, QueueAdmin, QueueSummary, Submission, Submitted,
 };
 use tokio::sync::Notify;
 
@@ -173,6 +173,29 @@ impl QueueAdmin for Mta {
 
     async fn show(&self, id: QueueId) -> Result<MessageView, Error> {
         if id == view().id { Ok(view()) } else { Err(Error::new(ErrorKind::NotFound, "no such message")) }
+    }
+}
+
+pub(crate) fn summary() -> Summary {
+    let domain = DomainSummary {
+        domain: "büro.test".to_owned(),
+        active: 1,
+        queued: 2,
+        retry: 3,
+        held: 1 << 40,
+        oldest: Timestamp::from_millis(7),
+    };
+    Summary { domains: vec![domain], more: 5 }
+}
+
+#[async_trait]
+impl QueueSummary for Mta {
+    async fn summarize(&self, domain: Option<&Domain>, limit: u32) -> Result<Summary, Error> {
+        match domain.map(Domain::as_str) {
+            None => Ok(Summary::default()),
+            Some("büro.test") if limit == 9 => Ok(summary()),
+            Some(_) => Err(Error::new(ErrorKind::Unavailable, "the store is down")),
+        }
     }
 }
 
