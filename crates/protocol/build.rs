@@ -2,11 +2,12 @@
 
 use std::error::Error;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "postrider/v1/envelope.proto",
     "postrider/v1/relay.proto",
     "postrider/v1/delivery.proto",
     "postrider/v1/directory.proto",
+    "postrider/v1/quotas.proto",
     "postrider/v1/queue_admin.proto",
     "postrider/v1/mailbox.proto",
 ];

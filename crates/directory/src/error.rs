@@ -12,6 +12,9 @@ pub enum Error {
     /// Too many passwords wait to be checked.
     #[error("too many passwords are being checked at once")]
     Busy,
+    /// A message could not be counted: the account's quota cannot be read or written now.
+    #[error("the quota cannot be charged now: {0}")]
+    Uncounted(String),
     /// The schema is missing or older than this program.
     #[error(
         "the directory's database lacks its tables or some of their changes; run `postrider migrate` or `mda migrate` first"

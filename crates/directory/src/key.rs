@@ -8,7 +8,7 @@ use crate::Error;
 pub(crate) const CATCH_ALL: &str = "*";
 
 /// An address in the form that is compared: the domain as A-labels, the local part in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) domain: String,
     pub(crate) local_part: String,

@@ -1,5 +1,6 @@
 //! Who has mail here: domains, accounts, aliases and credentials, on Postgres and on SQLite. It says where a recipient's
-//! mail goes and whether a login is whose it says. It knows no mailbox on disk, no agent and no wire.
+//! mail goes, whether a login is whose it says, as whom an account may send and how much. It knows no mailbox on disk, no
+//! agent and no wire.
 //!
 //! How addresses compare: domains without case, a domain of UTF-8 labels equal to its A-labels; local parts of our domains
 //! without case too (RFC 5321 2.4 leaves this to the host that owns the mailbox). Elsewhere's local parts keep their case.
@@ -14,12 +15,16 @@
 //! | anything else of a domain with a catch-all (`*@domain`) | the catch-all's targets |
 
 mod authentication;
+mod charges;
 mod error;
 mod key;
+mod ledger;
 mod manage;
 mod password;
 mod proof;
+mod quota;
 mod resolution;
+mod rights;
 mod scram;
 mod store;
 mod vouched;
@@ -28,15 +33,17 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mail::Mailbox;
+use mail::{Mailbox, Quota};
 
 pub use error::Error;
 pub use manage::TARGET_LIMIT;
 pub use password::PASSWORD_LIMIT;
 pub use proof::DEFAULT_SCRAM_ITERATIONS;
 pub use resolution::{Expansion, MEMBER_LIMIT, Member};
+pub use rights::GRANT_LIMIT;
 
 use authentication::Cache;
+use charges::Charges;
 use password::Hasher;
 use proof::Scram;
 use store::Store;
@@ -60,6 +67,8 @@ pub struct Settings {
     pub scram: bool,
     /// How often a password is hashed for its keys (RFC 5802 5.1, `i`).
     pub scram_iterations: NonZeroU32,
+    /// How much an account may submit that has no limits of its own.
+    pub quota: Quota,
 }
 
 impl Default for Settings {
@@ -73,6 +82,7 @@ impl Default for Settings {
             concurrent_hashes: 4,
             scram: true,
             scram_iterations: DEFAULT_SCRAM_ITERATIONS,
+            quota: Quota::UNLIMITED,
         }
     }
 }
@@ -86,6 +96,8 @@ pub struct Directory {
     scram: Scram,
     detail_separator: Option<char>,
     postmaster: Option<Mailbox>,
+    quota: Quota,
+    charges: Charges,
 }
 
 impl Directory {
@@ -107,6 +119,8 @@ impl Directory {
         let store = Store::open(&settings.url, settings.connections).await?;
         Ok(Self {
             scram: Scram::open(&store, &settings).await?,
+            charges: Charges::start(store.clone(), settings.quota),
+            quota: settings.quota,
             store,
             hasher: Hasher::new(settings.concurrent_hashes),
             cache: Arc::new(Cache::new(settings.authentication_cache)),

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use mail::{Account, Alias, Domain, Mailbox, Timestamp};
 
 use crate::key::{CATCH_ALL, Key, domain_key, mailbox};
-use crate::store::{AliasWrite, Credentials, Secrets};
+use crate::rights::account;
+use crate::store::{self, AliasRow, AliasWrite, Rights, Secrets};
 use crate::{Directory, Error};
 
 /// Targets of one alias at most.
@@ -96,17 +97,20 @@ impl Directory {
     /// When the storage cannot be asked.
     pub async fn accounts(&self, domain: Option<&Domain>) -> Result<Vec<Account>, Error> {
         let domain = domain.map(domain_key).transpose()?;
-        let mut senders: HashMap<String, Vec<Mailbox>> = HashMap::new();
-        for row in self.store.aliases(None).await? {
-            if row.local_part != CATCH_ALL {
-                senders.entry(row.target_key).or_default().push(mailbox(&row.local_part, &row.shown_domain)?);
-            }
+        let mut rights: HashMap<String, Rights> = HashMap::new();
+        for AliasRow { local_part, shown_domain, target_key, .. } in self.store.aliases(None).await? {
+            let alias = store::Alias { local_part, shown_domain };
+            rights.entry(target_key).or_default().aliases.push(alias);
+        }
+        for (key, pattern) in self.store.grants(domain.as_deref()).await? {
+            rights.entry(key.to_text()).or_default().granted.push(pattern);
         }
         let mut accounts = Vec::new();
         for row in self.store.accounts(domain.as_deref()).await? {
             let key = Key { domain: row.domain, local_part: row.local_part };
-            let aliases = senders.remove(&key.to_text()).unwrap_or_default();
-            accounts.push(account(&key, &row.shown_domain, aliases, row.created_at)?);
+            let mut rights = rights.remove(&key.to_text()).unwrap_or_default();
+            rights.own = row.own;
+            accounts.push(account(&key, &row.shown_domain, rights, &self.quota, row.created_at)?);
         }
         Ok(accounts)
     }
@@ -166,37 +170,10 @@ impl Directory {
         }
         Ok(aliases)
     }
-
-    /// The account behind credentials, with what it may send as.
-    pub(crate) async fn account(&self, key: &Key, credentials: Credentials) -> Result<Account, Error> {
-        let mut aliases = Vec::new();
-        for (local_part, shown_domain) in self.store.aliases_of(&key.to_text()).await? {
-            if local_part != CATCH_ALL {
-                aliases.push(mailbox(&local_part, &shown_domain)?);
-            }
-        }
-        account(key, &credentials.shown_domain, aliases, credentials.created_at)
-    }
-}
-
-/// An account as others see it: it may send as the aliases that lead directly to it, and as its own address in A-labels
-/// where the domain is shown in UTF-8.
-fn account(
-    key: &Key,
-    shown_domain: &str,
-    mut may_send_as: Vec<Mailbox>,
-    created_at: Timestamp,
-) -> Result<Account, Error> {
-    let address = mailbox(&key.local_part, shown_domain)?;
-    let in_ascii = mailbox(&key.local_part, &key.domain)?;
-    if in_ascii != address {
-        may_send_as.push(in_ascii);
-    }
-    Ok(Account { may_send_as, ..Account::new(address, created_at) })
 }
 
 /// The key of an address that is to be ours.
-fn own_key(address: &Mailbox) -> Result<Key, Error> {
+pub(crate) fn own_key(address: &Mailbox) -> Result<Key, Error> {
     let no_name = || Error::Rejected(format!("{address} needs a domain that can be a name in DNS"));
     let key = Key::of(address).ok_or_else(no_name)?;
     // Some letters take more octets in lower case, and what is stored has to be read again.
@@ -213,6 +190,6 @@ fn no_domain(domain: &Domain) -> Error {
     Error::NotFound(format!("domain {domain} here"))
 }
 
-fn no_account(address: &Mailbox) -> Error {
+pub(crate) fn no_account(address: &Mailbox) -> Error {
     Error::NotFound(format!("account {address}"))
 }

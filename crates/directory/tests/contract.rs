@@ -35,6 +35,8 @@ macro_rules! contracts {
     };
 }
 
+mod rights;
+
 contracts![
     domains_are_made_listed_and_given_up,
     accounts_are_made_checked_changed_and_removed,

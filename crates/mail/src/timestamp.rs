@@ -47,6 +47,18 @@ impl Timestamp {
         Self(self.0 - self.0.rem_euclid(1000))
     }
 
+    /// The minute, for people who wait for it: `17:44 UTC`, with its date where that is not the day of `now`.
+    #[must_use]
+    pub fn minute(self, now: Self) -> String {
+        let (time, now) = (self.date_time(), now.date_time());
+        let text = if time.date() == now.date() {
+            time.format(format_description!("[hour]:[minute] UTC"))
+        } else {
+            time.format(format_description!("[year]-[month]-[day] [hour]:[minute] UTC"))
+        };
+        text.unwrap_or_default()
+    }
+
     fn date_time(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -113,6 +125,8 @@ mod tests {
         let time = Timestamp::from_millis(1_795_455_845_123);
         assert_eq!(time.rfc5322(), "Mon, 23 Nov 2026 17:44:05 +0000");
         assert_eq!(time.to_string(), "2026-11-23T17:44:05.123Z");
+        assert_eq!(time.minute(time + Duration::from_secs(3600)), "17:44 UTC");
+        assert_eq!(time.minute(time + Duration::from_secs(36_000)), "2026-11-23 17:44 UTC");
         assert_eq!((time + Duration::from_secs(1)).since(time), Duration::from_secs(1));
         assert_eq!(time.since(time + Duration::from_secs(1)), Duration::ZERO);
         assert_eq!(time.whole_seconds().to_string(), "2026-11-23T17:44:05Z");

@@ -5,9 +5,9 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use mail::Mailbox;
+use mail::{Limit, Mailbox, Quota};
 use serde::{Deserialize, Serialize};
-use service::config::{ConfigError, Duration, SecretUrl, Service, Telemetry, Tls};
+use service::config::{ByteSize, ConfigError, Duration, SecretUrl, Service, Telemetry, Tls};
 
 /// Everything that the mda reads.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -65,6 +65,8 @@ pub struct DirectorySettings {
     pub scram: bool,
     /// How often a password is hashed for its SCRAM keys: the cost of guessing from stolen ones, and of a client's login.
     pub scram_iterations: u32,
+    /// `[directory.quota]`: how much an account may submit that has no limits of its own.
+    pub quota: QuotaSettings,
 }
 
 impl Default for DirectorySettings {
@@ -79,7 +81,40 @@ impl Default for DirectorySettings {
             concurrent_hashes: defaults.concurrent_hashes,
             scram: defaults.scram,
             scram_iterations: defaults.scram_iterations.get(),
+            quota: QuotaSettings::default(),
         }
+    }
+}
+
+/// `[directory.quota]`: 0 for no limit, which is the default of each.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuotaSettings {
+    /// Messages within an hour.
+    pub messages_per_hour: u64,
+    /// Messages within a day.
+    pub messages_per_day: u64,
+    /// Recipients of all messages within an hour.
+    pub recipients_per_hour: u64,
+    /// Recipients of all messages within a day.
+    pub recipients_per_day: u64,
+    /// Content of all messages within an hour.
+    pub octets_per_hour: ByteSize,
+    /// Content of all messages within a day.
+    pub octets_per_day: ByteSize,
+}
+
+impl QuotaSettings {
+    fn to_quota(&self) -> Quota {
+        let allowed = [
+            self.messages_per_hour,
+            self.messages_per_day,
+            self.recipients_per_hour,
+            self.recipients_per_day,
+            self.octets_per_hour.get(),
+            self.octets_per_day.get(),
+        ];
+        Limit::ALL.into_iter().zip(allowed).collect()
     }
 }
 
@@ -113,6 +148,7 @@ impl DirectorySettings {
             scram: self.scram,
             scram_iterations: NonZeroU32::new(self.scram_iterations)
                 .unwrap_or(directory::DEFAULT_SCRAM_ITERATIONS),
+            quota: self.quota.to_quota(),
         }
     }
 }
@@ -187,6 +223,24 @@ mod tests {
         assert!(wrong(|c| c.directory.concurrent_hashes = 0).starts_with("directory.concurrent_hashes: "));
         assert!(wrong(|c| c.directory.scram_iterations = 4095).starts_with("directory.scram_iterations: "));
         assert!(wrong(|c| c.mda.concurrent_deliveries = 0).starts_with("mda.concurrent_deliveries: "));
+    }
+
+    #[test]
+    fn each_limit_is_read_into_its_place() {
+        let quota = QuotaSettings {
+            messages_per_hour: 1,
+            messages_per_day: 2,
+            recipients_per_hour: 3,
+            recipients_per_day: 0,
+            octets_per_hour: ByteSize::mib(1),
+            octets_per_day: ByteSize::mib(2),
+        };
+        let limits: Vec<_> = quota.to_quota().limits().map(|(limit, n)| format!("{limit}={n}")).collect();
+        assert_eq!(
+            limits.join(" "),
+            "messages_per_hour=1 messages_per_day=2 recipients_per_hour=3 octets_per_hour=1048576 octets_per_day=2097152"
+        );
+        assert!(!QuotaSettings::default().to_quota().is_limited());
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use mail::quota::{Charged, Cost, LimitChange, Room};
 use mail::{
-    Account, Alias, Credentials, Domain, ForwardPath, Mailbox, Resolution, ScramChallenge, Timestamp,
+    Account, AccountView, Alias, Credentials, Domain, ForwardPath, Limit, Mailbox, Resolution,
+    ScramChallenge, SenderPattern, Timestamp,
 };
-use protocol::{Authentication, Directory, DirectoryAdmin, Error, ErrorKind};
+use protocol::{Authentication, Directory, DirectoryAdmin, Error, ErrorKind, Quotas};
 use service::clock::Clock;
 
 use crate::failure::to_agent;
@@ -99,6 +101,29 @@ impl Directory for DirectoryService {
 }
 
 #[async_trait]
+impl Quotas for DirectoryService {
+    async fn room(&self, account: &Mailbox, cost: Cost) -> Result<Room, Error> {
+        self.directory.room(account, cost, self.now()).await.map_err(|error| to_agent(&error))
+    }
+
+    async fn charge(&self, account: &Mailbox, cost: Cost) -> Result<Charged, Error> {
+        let charged = self.directory.charge(account, cost, self.now()).await;
+        self.metrics.charged(match &charged {
+            Ok(Charged::Taken { .. }) => "taken",
+            Ok(Charged::Over(_)) => "over",
+            Err(_) => "error",
+        });
+        charged.map_err(|error| to_agent(&error))
+    }
+
+    async fn give_back(&self, account: &Mailbox, cost: Cost, taken_at: Timestamp) -> Result<(), Error> {
+        let given = self.directory.give_back(account, cost, taken_at, self.now()).await;
+        self.metrics.charged(if given.is_ok() { "given_back" } else { "error" });
+        given.map_err(|error| to_agent(&error))
+    }
+}
+
+#[async_trait]
 impl DirectoryAdmin for DirectoryService {
     async fn add_domain(&self, domain: &Domain) -> Result<(), Error> {
         self.directory.add_domain(domain, self.now()).await.map_err(|error| to_agent(&error))
@@ -126,6 +151,22 @@ impl DirectoryAdmin for DirectoryService {
 
     async fn accounts(&self, domain: Option<&Domain>) -> Result<Vec<Account>, Error> {
         self.directory.accounts(domain).await.map_err(|error| to_agent(&error))
+    }
+
+    async fn account(&self, address: &Mailbox) -> Result<AccountView, Error> {
+        self.directory.account_view(address, self.now()).await.map_err(|error| to_agent(&error))
+    }
+
+    async fn grant(&self, address: &Mailbox, pattern: &SenderPattern) -> Result<(), Error> {
+        self.directory.grant(address, pattern, self.now()).await.map_err(|error| to_agent(&error))
+    }
+
+    async fn revoke(&self, address: &Mailbox, pattern: &SenderPattern) -> Result<(), Error> {
+        self.directory.revoke(address, pattern).await.map_err(|error| to_agent(&error))
+    }
+
+    async fn set_limits(&self, address: &Mailbox, changes: &[(Limit, LimitChange)]) -> Result<(), Error> {
+        self.directory.set_limits(address, changes, self.now()).await.map_err(|error| to_agent(&error))
     }
 
     async fn set_alias(&self, alias: &Alias) -> Result<(), Error> {

@@ -51,7 +51,7 @@ pub(crate) fn to_agent(error: &directory::Error) -> protocol::Error {
         Of::NotFound(_) => ErrorKind::NotFound,
         Of::Rejected(_) | Of::TooManyMembers(_) => ErrorKind::Rejected,
         Of::Busy => ErrorKind::Overloaded,
-        Of::Unavailable(_) => {
+        Of::Unavailable(_) | Of::Uncounted(_) => {
             tracing::warn!(%error, "the directory's database could not be asked");
             return protocol::Error::new(ErrorKind::Unavailable, "the directory cannot be asked now");
         }

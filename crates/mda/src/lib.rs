@@ -14,7 +14,7 @@ mod metrics;
 mod oauth;
 mod start;
 
-pub use config::{Config, DirectorySettings, Listen, Settings};
+pub use config::{Config, DirectorySettings, Listen, QuotaSettings, Settings};
 pub use oauth::Settings as OauthSettings;
 pub use start::{MIGRATE, Mda, run};
 

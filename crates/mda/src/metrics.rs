@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     delivery_duration: Histogram<f64>,
     authentications: Counter<u64>,
     authentication_duration: Histogram<f64>,
+    charges: Counter<u64>,
 }
 
 impl Metrics {
@@ -40,6 +41,13 @@ impl Metrics {
                 .with_unit("s")
                 .with_description("How long it took to check a login")
                 .build(),
+            charges: meter
+                .u64_counter("directory.charges")
+                .with_unit("{message}")
+                .with_description(
+                    "Messages of accounts with limits by result: taken, over, given_back, error",
+                )
+                .build(),
         }
     }
 
@@ -52,5 +60,9 @@ impl Metrics {
         let mechanism = KeyValue::new("mechanism", mechanism);
         self.authentication_duration.record(took.as_secs_f64(), std::slice::from_ref(&mechanism));
         self.authentications.add(1, &[mechanism, KeyValue::new("result", result)]);
+    }
+
+    pub(crate) fn charged(&self, result: &'static str) {
+        self.charges.add(1, &[KeyValue::new("result", result)]);
     }
 }

@@ -43,6 +43,8 @@ pub const MIGRATE: Task<Config> = Task {
 pub struct Mda {
     /// Who has mail here.
     pub directory: Arc<dyn protocol::Directory>,
+    /// Counts what accounts submit.
+    pub quotas: Arc<dyn protocol::Quotas>,
     /// Changes the directory.
     pub admin: Arc<dyn protocol::DirectoryAdmin>,
     /// Puts mail into mailboxes.
@@ -89,6 +91,7 @@ impl Mda {
         let delivery = MailboxDelivery::new(directory.clone(), store.clone(), writers, sandbox, metrics);
         Ok(Self {
             directory: service.clone(),
+            quotas: service.clone(),
             admin: service,
             delivery: Arc::new(delivery),
             mailboxes: Arc::new(MailboxReader::new(directory.clone(), store.clone())),
@@ -125,6 +128,7 @@ impl Mda {
         };
         let server = protocol::server::Builder::new(config.mda.grpc.clone(), files.load().map_err(wrong)?)
             .directory(Arc::clone(&self.directory))
+            .and_then(|server| server.quotas(Arc::clone(&self.quotas)))
             .and_then(|server| server.directory_admin(Arc::clone(&self.admin)))
             .and_then(|server| server.delivery(Arc::clone(&self.delivery)))
             .and_then(|server| server.mailboxes(Arc::clone(&self.mailboxes)))
@@ -166,6 +170,9 @@ impl Upkeep {
     }
 
     async fn sweep(&self) {
+        if let Err(error) = self.directory.sweep(self.clock.now().into()).await {
+            tracing::warn!(%error, "cannot clear what quotas no longer count");
+        }
         let root = self.store.root().to_owned();
         let Some(before) = self.clock.now().checked_sub(UNFINISHED_AGE) else { return };
         let swept = tokio::task::spawn_blocking(move || sweep(&root, before)).await;

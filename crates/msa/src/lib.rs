@@ -9,6 +9,7 @@ mod edit;
 mod inquiries;
 mod metrics;
 mod policy;
+mod quota;
 mod refusal;
 mod repair;
 mod resent;
@@ -18,9 +19,9 @@ mod submission;
 use std::sync::Arc;
 
 use mail::Domain;
-use protocol::client::{DirectoryClient, Peers, QueueSummaryClient, RelayClient};
+use protocol::client::{DirectoryClient, Peers, QueueSummaryClient, QuotasClient, RelayClient};
 use protocol::tls::Files;
-use protocol::{Directory, QueueSummary, Relay};
+use protocol::{Directory, QueueSummary, Quotas, Relay};
 use service::Context;
 use service::clock::Clock;
 use service::config::{ConfigError, Tls};
@@ -31,6 +32,7 @@ pub use config::{Auth, Config, Limits, Listen, Named, Settings};
 
 use inquiries::Inquiries;
 use metrics::Metrics;
+use quota::Quota;
 use submission::Submissions;
 
 /// The agents that submission depends on, near or far.
@@ -42,6 +44,8 @@ pub struct Others {
     pub directory: Arc<dyn Directory>,
     /// Knows how much waits.
     pub queue: Arc<dyn QueueSummary>,
+    /// Counts what accounts with limits submit.
+    pub quotas: Arc<dyn Quotas>,
 }
 
 /// Starts the msa as a program of its own: mta and mda are called over gRPC. They need not be there yet: agents start in
@@ -74,6 +78,7 @@ pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow
             clock: Arc::clone(&context.clock),
         },
         directory: others.directory,
+        quota: Quota::new(others.quotas),
         host,
         detail_separator: config.msa.separator(),
         clock: Arc::clone(&context.clock),
@@ -141,6 +146,7 @@ fn connect(config: &Config) -> anyhow::Result<Others> {
     Ok(Others {
         queue: Arc::new(QueueSummaryClient::new(relay.clone())),
         relay: Arc::new(RelayClient::new(relay)),
+        quotas: Arc::new(QuotasClient::new(directory.clone())),
         directory: Arc::new(DirectoryClient::new(directory)),
     })
 }

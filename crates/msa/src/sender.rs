@@ -1,6 +1,6 @@
-//! Whose addresses are whose (RFC 6409 6.1): an account sends as its own addresses and as nobody else.
+//! Whose addresses are whose (RFC 6409 6.1): an account sends as its own addresses and what it was granted, and as nobody else.
 
-use mail::{Account, Host, Mailbox};
+use mail::{Account, Domain, Host, Mailbox, SenderPattern};
 
 /// The addresses that an account may send as.
 #[derive(Debug)]
@@ -15,27 +15,52 @@ impl<'a> Sender<'a> {
         Self { account, detail_separator }
     }
 
-    /// Whether the address is the account's own or one of its aliases, with or without a detail. Local parts of our
-    /// domains compare without case, as the directory compares them.
+    /// Whether the address is the account's own, one of its aliases, or one that it was granted, each with or without a
+    /// detail; or one of a domain, or of all, that it was granted. Local parts compare without case, as the directory
+    /// compares them.
     pub(crate) fn owns(&self, address: &Mailbox) -> bool {
-        let Some(host) = comparable(address.host()) else { return false };
-        let local_part = address.local_part().as_str().to_lowercase();
+        let Some(given) = Comparable::of(address) else { return false };
         let base = self
             .detail_separator
-            .and_then(|separator| local_part.split_once(separator))
+            .and_then(|separator| given.local_part.split_once(separator))
             .map(|(base, _)| base)
             .filter(|base| !base.is_empty());
-        std::iter::once(&self.account.address).chain(&self.account.may_send_as).any(|own| {
+        let is = |own: &Mailbox| {
             let own_local_part = own.local_part().as_str().to_lowercase();
-            let named = own_local_part == local_part || base == Some(own_local_part.as_str());
-            named && comparable(own.host()).as_deref() == Some(host.as_str())
-        })
+            let named = own_local_part == given.local_part || base == Some(own_local_part.as_str());
+            named && domain_of(own.host()).as_deref() == Some(given.domain.as_str())
+        };
+        is(&self.account.address)
+            || self.account.may_send_as.iter().any(is)
+            || self.account.granted.iter().any(|granted| match granted {
+                SenderPattern::Address(own) => is(own),
+                SenderPattern::Domain(domain) => ascii(domain).as_deref() == Some(given.domain.as_str()),
+                SenderPattern::Anybody => true,
+            })
     }
 }
 
-/// A domain of UTF-8 labels and its A-labels are the same. Nobody here has an address with an address literal.
-fn comparable(host: &Host) -> Option<String> {
-    host.domain()?.to_ascii().ok()
+/// An address in the form that is compared.
+struct Comparable {
+    local_part: String,
+    domain: String,
+}
+
+impl Comparable {
+    /// Nobody here has an address with an address literal, and nobody is granted one.
+    fn of(address: &Mailbox) -> Option<Self> {
+        let local_part = address.local_part().as_str().to_lowercase();
+        Some(Self { local_part, domain: domain_of(address.host())? })
+    }
+}
+
+fn domain_of(host: &Host) -> Option<String> {
+    ascii(host.domain()?)
+}
+
+/// A domain of UTF-8 labels and its A-labels are the same.
+fn ascii(domain: &Domain) -> Option<String> {
+    domain.to_ascii().ok()
 }
 
 #[cfg(test)]
@@ -87,5 +112,31 @@ mod tests {
             assert!(!sender.owns(&address.parse().unwrap()), "{address}");
         }
         assert!(!Sender::new(&account, None).owns(&"alice+news@example.test".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_account_owns_what_it_was_granted() {
+        for (granted, owned, strange) in [
+            (
+                "News@shop.example",
+                &["news@shop.example", "NEWS+7@SHOP.example"][..],
+                &["old-news@shop.example", "news@sub.shop.example", "other@shop.example"][..],
+            ),
+            (
+                "*@bücher.example",
+                &["any@bücher.example", "any+x@xn--bcher-kva.example", "\"a b\"@BÜCHER.example"],
+                &["any@sub.bücher.example", "any@cher.example", "\"a@bücher.example\"@other.test"],
+            ),
+            ("*@*", &["any@other.test", "any@bücher.example"], &["any@[127.0.0.1]", "any@[IPv6:::1]"]),
+        ] {
+            let account = Account { granted: vec![granted.parse().unwrap()], ..account() };
+            let sender = Sender::new(&account, Some('+'));
+            for address in owned.iter().chain(&["alice@example.test"]) {
+                assert!(sender.owns(&address.parse().unwrap()), "{granted}: {address}");
+            }
+            for address in strange {
+                assert!(!sender.owns(&address.parse().unwrap()), "{granted}: {address}");
+            }
+        }
     }
 }

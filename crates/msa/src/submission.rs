@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mail::quota::Cost;
 use mail::{Account, Credentials, Domain, Envelope, Recipient, Resolution, ScramChallenge, Timestamp};
 use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
 use service::clock::Clock;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::completion::{Fresh, complete};
 use crate::inquiries::Inquiries;
 use crate::metrics::Metrics;
+use crate::quota::Quota;
 use crate::refusal;
 use crate::repair::repair;
 use crate::sender::Sender;
@@ -26,6 +28,7 @@ pub(crate) struct Submissions {
     pub(crate) directory: Arc<dyn Directory>,
     /// Answers what is no mail.
     pub(crate) inquiries: Inquiries,
+    pub(crate) quota: Quota,
     /// This host, in Received and Message-ID fields.
     pub(crate) host: Domain,
     pub(crate) detail_separator: Option<char>,
@@ -75,10 +78,18 @@ impl Agent for Submissions {
     }
 
     async fn mail(&self, session: &SessionInfo, envelope: &Envelope) -> Result<(), Reply> {
-        self.may_send(account(session)?, envelope)
+        let account = account(session)?;
+        self.may_send(account, envelope)?;
+        self.quota.room(account, self.now()).await
     }
 
-    async fn rcpt(&self, _: &SessionInfo, _: &Envelope, recipient: &Recipient) -> Result<(), Reply> {
+    async fn rcpt(
+        &self,
+        session: &SessionInfo,
+        envelope: &Envelope,
+        recipient: &Recipient,
+    ) -> Result<(), Reply> {
+        self.quota.recipient(account(session)?, envelope.recipients.len(), self.now())?;
         self.may_receive(recipient).await
     }
 
@@ -97,6 +108,10 @@ impl Agent for Submissions {
 }
 
 impl Submissions {
+    fn now(&self) -> Timestamp {
+        self.clock.now().into()
+    }
+
     fn sender<'a>(&self, account: &'a Account) -> Sender<'a> {
         Sender::new(account, self.detail_separator)
     }
@@ -156,11 +171,13 @@ impl Submissions {
         let sender = self.sender(client.account);
         let message_id = format!("<{}@{}>", Uuid::new_v4(), self.host);
         let fresh = Fresh {
-            now: Timestamp::from(self.clock.now()),
+            now: self.now(),
             message_id: &message_id,
             author: envelope.reverse_path.mailbox().unwrap_or(&client.account.address),
         };
         let content = complete(&content, &sender, &fresh)?;
+        let cost = Cost { recipients: envelope.recipients.len() as u64, octets: content.len() as u64 };
+        let receipt = self.quota.charge(client.account, cost, fresh.now).await?;
         let submission = Submission {
             envelope,
             content,
@@ -168,8 +185,13 @@ impl Submissions {
             by: self.host.clone(),
             key: None,
         };
-        let submitted =
-            self.relay.enqueue(submission).await.map_err(|error| not_taken(client.peer, error))?;
+        let submitted = match self.relay.enqueue(submission).await {
+            Ok(submitted) => submitted,
+            Err(error) => {
+                self.quota.give_back(client.account, receipt, error.kind).await;
+                return Err(not_taken(client.peer, error));
+            }
+        };
         tracing::Span::current().record("queue_id", tracing::field::display(submitted.id));
         Ok(submitted)
     }

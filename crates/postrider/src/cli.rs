@@ -37,7 +37,7 @@ struct CommandLine {
 enum Verb {
     /// Run everything in one process: submission, transfer, delivery, queue, mailboxes
     Up(Up),
-    /// Who has a mailbox here: add, list, remove, password
+    /// Who has a mailbox here, what it may send as and how much: add, list, show, grant, limit…
     #[command(subcommand)]
     Account(account::Verb),
     /// The domains whose mail is ours: add, list, remove

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use mail::quota::{Charged, Cost, LimitChange, Room};
 use mail::timeline::MessageView;
 use mail::{
-    Account, Alias, Content, Credentials, Domain, Envelope, ForwardPath, IdempotencyKey, Mailbox, Outcome,
-    QueueId, Recipient, Resolution, ReversePath, ScramChallenge, ServerSignature, Summary, Timestamp,
-    TraceContext,
+    Account, AccountView, Alias, Content, Credentials, Domain, Envelope, ForwardPath, IdempotencyKey, Limit,
+    Mailbox, Outcome, QueueId, Recipient, Resolution, ReversePath, ScramChallenge, SenderPattern,
+    ServerSignature, Summary, Timestamp, TraceContext,
 };
 use tracing::Instrument;
 
@@ -181,6 +182,30 @@ pub trait Directory: Send + Sync {
     async fn resolve(&self, forward_path: &ForwardPath) -> Result<Resolution, Error>;
 }
 
+/// Implemented by the mda: how much accounts may submit, counted for all msas together. Asked only for accounts that have
+/// limits ([`Account::quota`]).
+#[async_trait]
+pub trait Quotas: Send + Sync {
+    /// Whether there is room for a message now, without counting it.
+    ///
+    /// # Errors
+    /// When the counts cannot be read.
+    async fn room(&self, account: &Mailbox, cost: Cost) -> Result<Room, Error>;
+
+    /// Counts a message that is about to be queued, if there is room for it.
+    ///
+    /// # Errors
+    /// When the counts cannot be changed. Of kind [`ErrorKind::Unknown`] when it may have been counted all the same; that is
+    /// not mended, for the count is never to be too low.
+    async fn charge(&self, account: &Mailbox, cost: Cost) -> Result<Charged, Error>;
+
+    /// Counts a message no more that was charged at that time and was certainly not queued.
+    ///
+    /// # Errors
+    /// When the counts cannot be changed.
+    async fn give_back(&self, account: &Mailbox, cost: Cost, taken_at: Timestamp) -> Result<(), Error>;
+}
+
 /// One message for recipients in mailboxes of one mda.
 #[derive(Debug, Clone)]
 pub struct DeliveryRequest {
@@ -244,6 +269,26 @@ pub trait DirectoryAdmin: Send + Sync {
     /// # Errors
     /// When the directory cannot be asked.
     async fn accounts(&self, domain: Option<&Domain>) -> Result<Vec<Account>, Error>;
+    /// One account, with all limits and what counts towards each.
+    ///
+    /// # Errors
+    /// `NotFound`, or the directory cannot be asked.
+    async fn account(&self, address: &Mailbox) -> Result<AccountView, Error>;
+    /// Lets an account send as the addresses of a pattern; the same again changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `Rejected` when nobody could have such an address, or the directory cannot be asked.
+    async fn grant(&self, address: &Mailbox, pattern: &SenderPattern) -> Result<(), Error>;
+    /// Takes a grant back; sessions that have authenticated keep it until they end.
+    ///
+    /// # Errors
+    /// `NotFound`, or the directory cannot be asked.
+    async fn revoke(&self, address: &Mailbox, pattern: &SenderPattern) -> Result<(), Error>;
+    /// Gives an account limits of its own, or takes them back.
+    ///
+    /// # Errors
+    /// `NotFound`, or the directory cannot be asked.
+    async fn set_limits(&self, address: &Mailbox, changes: &[(Limit, LimitChange)]) -> Result<(), Error>;
     /// Makes an alias, or gives it other targets. A local part of `*` catches what nothing else of the domain takes.
     ///
     /// # Errors

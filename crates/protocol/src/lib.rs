@@ -14,6 +14,6 @@ mod wire;
 
 pub use contract::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, Intake, MailboxMessage, Mailboxes,
-    MessageFilter, QueueAdmin, QueueSummary, Relay, Submission, Submitted,
+    MessageFilter, QueueAdmin, QueueSummary, Quotas, Relay, Submission, Submitted,
 };
 pub use error::{Error, ErrorKind, SetupError};

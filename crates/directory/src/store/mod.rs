@@ -2,6 +2,8 @@
 //! what they mean is decided elsewhere.
 
 mod connect;
+mod quotas;
+mod rights;
 mod schema;
 mod statements;
 
@@ -55,6 +57,7 @@ pub(crate) struct AccountRow {
     pub(crate) local_part: String,
     pub(crate) shown_domain: String,
     pub(crate) created_at: Timestamp,
+    pub(crate) own: OwnLimits,
 }
 
 /// One target of an alias.
@@ -100,6 +103,9 @@ macro_rules! run {
 }
 use run;
 
+pub(crate) use quotas::{OwnLimits, QuotaRow};
+pub(crate) use rights::{Alias, Rights};
+
 impl Store {
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         let _: (i32,) = run!(self, of::PING, fetch_one as (i32,))?;
@@ -132,11 +138,6 @@ impl Store {
             let created_at = Timestamp::from_millis(created_at);
             Credentials { password, scram, shown_domain, created_at }
         }))
-    }
-
-    /// Local part and shown domain of the aliases that lead directly to this key.
-    pub(crate) async fn aliases_of(&self, target_key: &str) -> Result<Vec<(String, String)>, Error> {
-        Ok(run!(self, of::ALIASES_OF, fetch_all as (String, String), target_key)?)
     }
 
     /// The oldest account of a domain, else of all.
@@ -220,11 +221,12 @@ impl Store {
     }
 
     pub(crate) async fn accounts(&self, domain: Option<&str>) -> Result<Vec<AccountRow>, Error> {
-        type Row = (String, String, String, i64);
+        type Amount = Option<i64>;
+        type Row = (String, String, String, i64, Amount, Amount, Amount, Amount, Amount, Amount);
         let rows = run!(self, of::ACCOUNTS, fetch_all as Row, domain)?;
-        let account = |(domain, local_part, shown_domain, created_at)| {
-            let created_at = Timestamp::from_millis(created_at);
-            AccountRow { domain, local_part, shown_domain, created_at }
+        let account = |(domain, local_part, shown_domain, created_at, a, b, c, d, e, f): Row| {
+            let (created_at, own) = (Timestamp::from_millis(created_at), OwnLimits([a, b, c, d, e, f]));
+            AccountRow { domain, local_part, shown_domain, created_at, own }
         };
         Ok(rows.into_iter().map(account).collect())
     }

@@ -6,7 +6,7 @@ use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 /// The version that this program needs.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 /// Of its own, because the queue may live in the same database.
 const TABLE: &str = "directory_migrations";
 
@@ -14,6 +14,7 @@ pub(super) fn postgres() -> Migrator {
     migrator(vec![
         migration(1, "directory", include_str!("../../migrations/postgres/0001_directory.sql")),
         migration(2, "credentials", include_str!("../../migrations/postgres/0002_credentials.sql")),
+        migration(3, "rights", include_str!("../../migrations/postgres/0003_rights.sql")),
     ])
 }
 
@@ -21,6 +22,7 @@ pub(super) fn sqlite() -> Migrator {
     migrator(vec![
         migration(1, "directory", include_str!("../../migrations/sqlite/0001_directory.sql")),
         migration(2, "credentials", include_str!("../../migrations/sqlite/0002_credentials.sql")),
+        migration(3, "rights", include_str!("../../migrations/sqlite/0003_rights.sql")),
     ])
 }
 

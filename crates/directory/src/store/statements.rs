@@ -29,10 +29,78 @@ pub(super) const CREDENTIALS: Statement = Statement {
           WHERE a.domain = $1 AND a.local_part = $2 AND a.password IS NOT NULL",
 };
 
-pub(super) const ALIASES_OF: Statement = Statement {
-    name: "aliases_of",
-    sql: "SELECT t.local_part, d.shown FROM directory_targets t JOIN directory_domains d ON d.name = t.domain \
-          WHERE t.target_key = $1 ORDER BY t.domain, t.local_part",
+/// What an account may do, in one question: its own limits in every row, and in each an alias that leads directly to `$3`
+/// (kind 0: domain, local part, shown domain) or a grant (kind 1: pattern, nothing, shown pattern); nulls where it has none.
+pub(super) const RIGHTS_OF: Statement = Statement {
+    name: "rights_of",
+    sql: "SELECT q.messages_per_hour, q.messages_per_day, q.recipients_per_hour, q.recipients_per_day, \
+                 q.octets_per_hour, q.octets_per_day, r.kind, r.minor, r.shown \
+          FROM (SELECT 1 AS one) AS one \
+          LEFT JOIN directory_quotas q ON q.domain = $1 AND q.local_part = $2 \
+          LEFT JOIN ( \
+              SELECT 0 AS kind, t.domain AS major, t.local_part AS minor, d.shown AS shown \
+              FROM directory_targets t JOIN directory_domains d ON d.name = t.domain WHERE t.target_key = $3 \
+              UNION ALL \
+              SELECT 1 AS kind, g.pattern AS major, '' AS minor, g.shown AS shown \
+              FROM directory_grants g WHERE g.domain = $1 AND g.local_part = $2 \
+          ) AS r ON 1 = 1 ORDER BY r.kind, r.major, r.minor",
+};
+
+pub(super) const ADD_GRANT: Statement = Statement {
+    name: "add_grant",
+    sql: "INSERT INTO directory_grants (domain, local_part, pattern, shown, created_at) \
+          SELECT domain, local_part, $3, $4, $5 FROM directory_addresses \
+          WHERE domain = $1 AND local_part = $2 AND password IS NOT NULL ON CONFLICT DO NOTHING",
+};
+
+pub(super) const REMOVE_GRANT: Statement = Statement {
+    name: "remove_grant",
+    sql: "DELETE FROM directory_grants WHERE domain = $1 AND local_part = $2 AND pattern = $3",
+};
+
+/// The grants of all accounts, or of those of the domain `$1`.
+pub(super) const GRANTS: Statement = Statement {
+    name: "grants",
+    sql: "SELECT domain, local_part, shown FROM directory_grants \
+          WHERE ($1 IS NULL OR domain = $1) ORDER BY domain, local_part, pattern",
+};
+
+pub(super) const QUOTA: Statement = Statement {
+    name: "quota",
+    sql: "SELECT messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day, \
+                 octets_per_hour, octets_per_day, ledger \
+          FROM directory_quotas WHERE domain = $1 AND local_part = $2",
+};
+
+/// Makes an account's row, or locks it where it is there; no row where there is no such account.
+pub(super) const CLAIM_QUOTA: Statement = Statement {
+    name: "claim_quota",
+    sql: "INSERT INTO directory_quotas (domain, local_part) \
+          SELECT domain, local_part FROM directory_addresses \
+          WHERE domain = $1 AND local_part = $2 AND password IS NOT NULL \
+          ON CONFLICT (domain, local_part) DO UPDATE SET local_part = excluded.local_part \
+          RETURNING messages_per_hour, messages_per_day, recipients_per_hour, recipients_per_day, \
+                    octets_per_hour, octets_per_day, ledger",
+};
+
+pub(super) const WRITE_QUOTA: Statement = Statement {
+    name: "write_quota",
+    sql: "UPDATE directory_quotas SET messages_per_hour = $3, messages_per_day = $4, recipients_per_hour = $5, \
+                 recipients_per_day = $6, octets_per_hour = $7, octets_per_day = $8, ledger = $9, used_at = $10 \
+          WHERE domain = $1 AND local_part = $2",
+};
+
+/// Ledgers in which nothing counts any more.
+pub(super) const SWEEP_LEDGERS: Statement = Statement {
+    name: "sweep_ledgers",
+    sql: "UPDATE directory_quotas SET ledger = '' WHERE ledger <> '' AND used_at < $1",
+};
+
+/// Rows that say nothing.
+pub(super) const SWEEP_QUOTAS: Statement = Statement {
+    name: "sweep_quotas",
+    sql: "DELETE FROM directory_quotas WHERE used_at < $1 AND coalesce(messages_per_hour, messages_per_day, \
+                 recipients_per_hour, recipients_per_day, octets_per_hour, octets_per_day) IS NULL",
 };
 
 pub(super) const OLDEST_ACCOUNT_OF_DOMAIN: Statement = Statement {
@@ -104,9 +172,19 @@ pub(super) const REMOVE_ACCOUNT: Statement = Statement {
 /// All accounts, or those of the domain `$1`.
 pub(super) const ACCOUNTS: Statement = Statement {
     name: "accounts",
-    sql: "SELECT a.domain, a.local_part, d.shown, a.created_at \
+    sql: "SELECT a.domain, a.local_part, d.shown, a.created_at, \
+                 q.messages_per_hour, q.messages_per_day, q.recipients_per_hour, q.recipients_per_day, \
+                 q.octets_per_hour, q.octets_per_day \
           FROM directory_addresses a JOIN directory_domains d ON d.name = a.domain \
+          LEFT JOIN directory_quotas q ON q.domain = a.domain AND q.local_part = a.local_part \
           WHERE a.password IS NOT NULL AND ($1 IS NULL OR a.domain = $1) ORDER BY a.domain, a.local_part",
+};
+
+/// Shown domain and age of one account.
+pub(super) const ACCOUNT: Statement = Statement {
+    name: "account",
+    sql: "SELECT d.shown, a.created_at FROM directory_addresses a JOIN directory_domains d ON d.name = a.domain \
+          WHERE a.domain = $1 AND a.local_part = $2 AND a.password IS NOT NULL",
 };
 
 /// Makes the alias, or locks it where it is there; says whether the address is an account's instead.

@@ -117,7 +117,9 @@ pub(super) async fn another_directory_has_other_challenges(database: Database) {
 pub(super) async fn an_account_from_before_gets_its_keys_with_the_next_password_login(database: Database) {
     populated(&database).await;
     // Back to the first version's tables, accounts and all.
-    database.execute("DROP TABLE directory_secrets").await;
+    for later in ["directory_secrets", "directory_grants", "directory_quotas"] {
+        database.execute(&format!("DROP TABLE {later}")).await;
+    }
     database.execute("ALTER TABLE directory_addresses DROP COLUMN scram").await;
     database.execute("ALTER TABLE directory_addresses DROP COLUMN scram_of").await;
     database.execute("DELETE FROM directory_migrations WHERE version > 1").await;

@@ -11,9 +11,9 @@ use aws_lc_rs::{digest, hmac, pbkdf2};
 use bytes::Bytes;
 use mail::timeline::{MessageView, PendingState, PendingView};
 use mail::{
-    Account, Content, Credentials, Domain, DomainSummary, Envelope, ForwardPath, IdempotencyKey, Mailbox,
-    Origin, QueueId, Recipient, Resolution, ReversePath, ScramChallenge, ScramProof, ServerSignature, Status,
-    Summary, Timestamp,
+    Account, Content, Credentials, Domain, DomainSummary, Envelope, ForwardPath, IdempotencyKey, Limit,
+    Mailbox, Origin, QueueId, Quota, Recipient, Resolution, ReversePath, ScramChallenge, ScramProof,
+    SenderPattern, ServerSignature, Status, Summary, Timestamp,
 };
 use msa::{Config, Others};
 use protocol::{Authentication, Directory, Error, ErrorKind, QueueSummary, Relay, Submission, Submitted};
@@ -26,6 +26,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+
+use crate::quotas::Counts;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,6 +42,7 @@ pub(crate) const MESSAGE: &str = "From: Alice <alice@example.test>\r\nDate: Mon,
 pub(crate) struct Fixture {
     pub(crate) relay: Arc<Mta>,
     pub(crate) directory: Arc<People>,
+    pub(crate) quotas: Arc<Counts>,
     context: Context,
     _certificate: TempDir,
 }
@@ -73,10 +76,16 @@ impl Fixture {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_455_840);
         let context = Context { clock: Arc::new(ManualClock::new(now)), ..Context::default() };
         let (relay, directory) = (Arc::new(Mta::default()), Arc::new(People::default()));
-        let others = Others { relay: relay.clone(), directory: directory.clone(), queue: relay.clone() };
+        let quotas = Arc::new(Counts::default());
+        let others = Others {
+            relay: relay.clone(),
+            directory: directory.clone(),
+            queue: relay.clone(),
+            quotas: quotas.clone(),
+        };
         msa::serve(&config, others, &context).await.unwrap();
         assert!(context.readiness.is_ready());
-        Self { relay, directory, context, _certificate: folder }
+        Self { relay, directory, quotas, context, _certificate: folder }
     }
 
     fn address(&self, port: &str) -> SocketAddr {
@@ -112,13 +121,26 @@ impl Fixture {
         recipient: &str,
         content: impl Into<Bytes>,
     ) -> String {
+        self.send_all(connection, sender, &[recipient], content).await.remove(0)
+    }
+
+    /// One message for several recipients; what was heard in the end for each.
+    pub(crate) async fn send_all(
+        &self,
+        connection: &mut Connection,
+        sender: &str,
+        recipients: &[&str],
+        content: impl Into<Bytes>,
+    ) -> Vec<String> {
         let reverse_path: ReversePath = format!("<{sender}>").parse().unwrap();
-        let recipients = [Recipient::from(format!("<{recipient}>").parse::<ForwardPath>().unwrap())];
+        let path = |recipient: &&str| format!("<{recipient}>").parse::<ForwardPath>().unwrap();
+        let recipients: Vec<_> =
+            recipients.iter().map(|recipient| Recipient::from(path(recipient))).collect();
         let envelope = Envelope::new(reverse_path, Origin::default());
         let content = Content::from(content.into());
         let sending = connection.transact(&envelope, &recipients, &content, &|| true);
         let statuses = tokio::time::timeout(PATIENCE, sending).await.unwrap().unwrap();
-        statuses[0].to_string()
+        statuses.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -284,11 +306,21 @@ impl QueueSummary for Mta {
 #[derive(Default)]
 pub(crate) struct People {
     away: AtomicBool,
+    granted: Mutex<Vec<SenderPattern>>,
+    quota: Mutex<Quota>,
 }
 
 impl People {
     pub(crate) fn fail(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    pub(crate) fn grant(&self, pattern: &str) {
+        self.granted.lock().unwrap().push(pattern.parse().unwrap());
+    }
+
+    pub(crate) fn limit(&self, limit: &str, allowed: u64) {
+        self.quota.lock().unwrap().set(Limit::of_name(limit).unwrap(), allowed);
     }
 
     fn answer<T>(&self, answer: T) -> Result<T, Error> {
@@ -320,6 +352,8 @@ impl Directory for People {
     async fn authenticate(&self, credentials: &Credentials) -> Result<Authentication, Error> {
         let alice = Account {
             may_send_as: vec!["sales@example.test".parse().unwrap()],
+            granted: self.granted.lock().unwrap().clone(),
+            quota: *self.quota.lock().unwrap(),
             ..Account::new("alice@example.test".parse().unwrap(), Timestamp::from_millis(0))
         };
         self.answer(match (credentials.login(), credentials) {

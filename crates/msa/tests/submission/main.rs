@@ -3,6 +3,7 @@
 
 mod fixture;
 mod inquiries;
+mod quotas;
 
 use fixture::{Fixture, MESSAGE, PASSWORD};
 use mail::{BodyType, Domain, ReversePath};

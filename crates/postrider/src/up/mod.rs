@@ -103,8 +103,12 @@ async fn start(
     let mta_config = settings.mta();
     let parts = mta::Parts { directory: Arc::clone(&mda.directory), delivery: Arc::clone(&mda.delivery) };
     let mta = mta::Mta::open(&mta_config, parts, &context).await?;
-    let directory = Arc::clone(&mda.directory);
-    let others = msa::Others { relay: mta.relay(), directory, queue: mta.queue_summary() };
+    let others = msa::Others {
+        relay: mta.relay(),
+        directory: Arc::clone(&mda.directory),
+        queue: mta.queue_summary(),
+        quotas: Arc::clone(&mda.quotas),
+    };
     msa::serve(&settings.msa(), others, &context).await?;
     if let Some(address) = mda_config.mda.listen.grpc {
         mda.serve(&mda_config, address, &context)?;

@@ -1,11 +1,12 @@
-//! `postrider account`: who has a mailbox here and may submit mail.
+//! `postrider account`: who has a mailbox here and may submit mail, as whom and how much.
 
 use anyhow::Context;
 use clap::Subcommand;
-use mail::{Account, Domain, Mailbox};
+use mail::{Account, Domain, Mailbox, SenderPattern};
 use protocol::{DirectoryAdmin, ErrorKind};
 use serde::Serialize;
 
+use super::limits::Limits;
 use super::{Done, List};
 use crate::access;
 use crate::output::{Output, Show, Style, table};
@@ -27,6 +28,32 @@ pub(crate) enum Verb {
         /// Only those of this domain
         #[arg(long)]
         domain: Option<Domain>,
+    },
+    /// Show one account: what it may send as, its limits, and what it has used of them
+    Show {
+        /// The address
+        address: Mailbox,
+    },
+    /// Let an account send as another address, from its next login on
+    Grant {
+        /// The address
+        address: Mailbox,
+        /// An address; '*@example.org' for all of a domain; '*@*' for every address there is
+        pattern: SenderPattern,
+    },
+    /// Take a grant back; sessions that are logged in keep it until they end
+    Revoke {
+        /// The address
+        address: Mailbox,
+        /// As it was granted
+        pattern: SenderPattern,
+    },
+    /// Limit how much an account may submit, from its next login on
+    Limit {
+        /// The address
+        address: Mailbox,
+        #[command(flatten)]
+        limits: Limits,
     },
     /// Remove an account; its mail stays where it lies
     Remove {
@@ -76,7 +103,9 @@ impl Show for Secured {
 impl Show for List<Account> {
     fn text(&self, style: Style) -> String {
         let row = |account: &Account| {
-            let others: Vec<String> = account.may_send_as.iter().map(ToString::to_string).collect();
+            let aliases = account.may_send_as.iter().map(ToString::to_string);
+            let others: Vec<String> =
+                aliases.chain(account.granted.iter().map(ToString::to_string)).collect();
             let date = account.created_at.to_string();
             let date = date.split('T').next().unwrap_or_default().to_owned();
             [account.address.to_string(), date, others.join(", ")]
@@ -98,6 +127,19 @@ pub(crate) async fn run(verb: Verb, place: &Place, output: Output) -> anyhow::Re
             output.show(&Secured::new(address, password, "has an account"))
         }
         Verb::List { domain } => output.show(&List(admin.accounts(domain.as_ref()).await?)),
+        Verb::Show { address } => output.show(&admin.account(&address).await?),
+        Verb::Grant { address, pattern } => {
+            admin.grant(&address, &pattern).await?;
+            output.show(&Done::new(format!("{address} may send as {pattern}.")))
+        }
+        Verb::Revoke { address, pattern } => {
+            admin.revoke(&address, &pattern).await?;
+            output.show(&Done::new(format!("{address} may not send as {pattern} any more.")))
+        }
+        Verb::Limit { address, limits } => {
+            admin.set_limits(&address, &limits.changes()).await?;
+            output.show(&admin.account(&address).await?)
+        }
         Verb::Remove { address } => {
             admin.remove_account(&address).await?;
             output

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod alias;
 pub(crate) mod config;
 pub(crate) mod domain;
+mod limits;
 pub(crate) mod mail;
 pub(crate) mod migrate;
 pub(crate) mod queue;

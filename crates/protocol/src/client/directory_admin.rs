@@ -1,7 +1,8 @@
 //! Changes to the directory of an mda.
 
 use async_trait::async_trait;
-use mail::{Account, Alias, Domain, Mailbox};
+use mail::quota::LimitChange;
+use mail::{Account, AccountView, Alias, Domain, Limit, Mailbox, SenderPattern};
 use tonic::transport::Channel;
 
 use super::peers::{Call, Peers};
@@ -72,6 +73,24 @@ impl DirectoryAdmin for DirectoryAdminClient {
         answer(found.accounts.into_iter().map(TryInto::try_into).collect())
     }
 
+    async fn account(&self, address: &Mailbox) -> Result<AccountView, Error> {
+        let make = make!(show_account, wire::ShowAccountRequest { address: address.to_string() });
+        answer(self.peers.look_up(make).await?.into_inner().try_into())
+    }
+
+    async fn grant(&self, address: &Mailbox, pattern: &SenderPattern) -> Result<(), Error> {
+        self.peers.change(make!(grant, grant(address, pattern))).await.map(drop)
+    }
+
+    async fn revoke(&self, address: &Mailbox, pattern: &SenderPattern) -> Result<(), Error> {
+        self.peers.change(make!(revoke, grant(address, pattern))).await.map(drop)
+    }
+
+    async fn set_limits(&self, address: &Mailbox, changes: &[(Limit, LimitChange)]) -> Result<(), Error> {
+        let make = make!(set_limits, wire::SetLimitsRequest::new(address.to_string(), changes));
+        self.peers.change(make).await.map(drop)
+    }
+
     async fn set_alias(&self, alias: &Alias) -> Result<(), Error> {
         self.peers.change(make!(set_alias, wire::Alias::from(alias))).await.map(drop)
     }
@@ -90,4 +109,8 @@ impl DirectoryAdmin for DirectoryAdminClient {
 
 fn account(address: &Mailbox, password: &str) -> wire::AccountRequest {
     wire::AccountRequest { address: address.to_string(), password: password.to_owned() }
+}
+
+fn grant(address: &Mailbox, pattern: &SenderPattern) -> wire::GrantRequest {
+    wire::GrantRequest { address: address.to_string(), pattern: pattern.to_string() }
 }

@@ -11,6 +11,7 @@ mod mailboxes;
 mod peers;
 mod queue_admin;
 mod queue_summary;
+mod quotas;
 mod relay;
 mod settings;
 
@@ -22,5 +23,6 @@ pub use mailboxes::MailboxesClient;
 pub use peers::Peers;
 pub use queue_admin::QueueAdminClient;
 pub use queue_summary::QueueSummaryClient;
+pub use quotas::QuotasClient;
 pub use relay::RelayClient;
 pub use settings::Settings;

@@ -22,6 +22,8 @@ pub struct Clients {
     pub delivery: Vec<String>,
     /// Who may check logins and recipients.
     pub directory: Vec<String>,
+    /// Who may count what accounts submit.
+    pub quotas: Vec<String>,
     /// Who may change accounts.
     pub directory_admin: Vec<String>,
     /// Who may look at the queue.
@@ -39,6 +41,7 @@ impl Default for Clients {
             relay: names(&["msa"]),
             delivery: names(&["mta"]),
             directory: names(&["msa", "mta"]),
+            quotas: names(&["msa"]),
             directory_admin: names(&["postrider"]),
             queue_admin: names(&["postrider"]),
             queue_summary: names(&["msa"]),

@@ -75,6 +75,41 @@ impl wire::directory_admin_server::DirectoryAdmin for Service {
         .await
     }
 
+    async fn show_account(
+        &self,
+        request: Request<wire::ShowAccountRequest>,
+    ) -> Answer<wire::ShowAccountResponse> {
+        let span = tracing::info_span!("directory_admin.show_account", otel.kind = "server");
+        respond(span, request, async |it| Ok((&self.0.account(&text("address", &it.address)?).await?).into()))
+            .await
+    }
+
+    async fn grant(&self, request: Request<wire::GrantRequest>) -> Answer<wire::Done> {
+        let span = tracing::info_span!("directory_admin.grant", otel.kind = "server");
+        respond(span, request, async |it| {
+            let (address, pattern) = (text("address", &it.address)?, text("pattern", &it.pattern)?);
+            done(self.0.grant(&address, &pattern).await)
+        })
+        .await
+    }
+
+    async fn revoke(&self, request: Request<wire::GrantRequest>) -> Answer<wire::Done> {
+        let span = tracing::info_span!("directory_admin.revoke", otel.kind = "server");
+        respond(span, request, async |it| {
+            let (address, pattern) = (text("address", &it.address)?, text("pattern", &it.pattern)?);
+            done(self.0.revoke(&address, &pattern).await)
+        })
+        .await
+    }
+
+    async fn set_limits(&self, request: Request<wire::SetLimitsRequest>) -> Answer<wire::Done> {
+        let span = tracing::info_span!("directory_admin.set_limits", otel.kind = "server");
+        respond(span, request, async |it| {
+            done(self.0.set_limits(&text("address", &it.address)?, &it.changes()?).await)
+        })
+        .await
+    }
+
     async fn set_alias(&self, request: Request<wire::Alias>) -> Answer<wire::Done> {
         let span = tracing::info_span!("directory_admin.set_alias", otel.kind = "server");
         respond(span, request, async |it| done(self.0.set_alias(&it.try_into()?).await)).await

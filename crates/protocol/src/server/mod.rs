@@ -11,6 +11,7 @@ mod mailboxes;
 mod memory;
 mod queue_admin;
 mod queue_summary;
+mod quotas;
 mod relay;
 
 use std::net::SocketAddr;
@@ -33,8 +34,8 @@ use crate::generated as wire;
 use crate::tls::Credentials;
 use crate::wire::REQUEST_LIMIT;
 use crate::{
-    Delivery, Directory, DirectoryAdmin, Error, Intake, Mailboxes, QueueAdmin, QueueSummary, SetupError,
-    status, trace,
+    Delivery, Directory, DirectoryAdmin, Error, Intake, Mailboxes, QueueAdmin, QueueSummary, Quotas,
+    SetupError, status, trace,
 };
 use admission::Admission;
 pub use admission::Clients;
@@ -141,6 +142,14 @@ impl Builder {
     /// As [`Builder::relay`].
     pub fn directory(mut self, directory: Arc<dyn Directory>) -> Result<Self, SetupError> {
         add!(self, directory, wire::directory_server::DirectoryServer<_>, directory::Service(directory))
+    }
+
+    /// Counts what accounts submit.
+    ///
+    /// # Errors
+    /// As [`Builder::relay`].
+    pub fn quotas(mut self, quotas: Arc<dyn Quotas>) -> Result<Self, SetupError> {
+        add!(self, quotas, wire::quotas_server::QuotasServer<_>, quotas::Service(quotas))
     }
 
     /// Changes the directory.

@@ -1,10 +1,8 @@
 //! `directory.proto`.
 
-use std::collections::HashMap;
+use mail::{Account, Alias, Credentials, Resolution, ScramChallenge, ScramProof, Timestamp};
 
-use mail::{Account, Alias, Credentials, Limit, Quota, Resolution, ScramChallenge, ScramProof, Timestamp};
-
-use super::{malformed, required, text, texts};
+use super::{malformed, quotas, required, text, texts};
 use crate::generated as wire;
 use crate::generated::authenticate_request::Proof;
 use crate::generated::resolve_recipient_response::Resolution as Answer;
@@ -17,11 +15,7 @@ impl From<&Account> for wire::Account {
             may_send_as: account.may_send_as.iter().map(ToString::to_string).collect(),
             created_at: account.created_at.as_millis(),
             granted: account.granted.iter().map(ToString::to_string).collect(),
-            quota: account
-                .quota
-                .limits()
-                .map(|(limit, allowed)| (limit.name().to_owned(), allowed))
-                .collect(),
+            quota: quotas::to_names(&account.quota),
         }
     }
 }
@@ -33,7 +27,7 @@ impl TryFrom<wire::Account> for Account {
             address: text("address of an account", &account.address)?,
             may_send_as: texts("address of an account", &account.may_send_as)?,
             granted: texts("grant of an account", &account.granted)?,
-            quota: quota(&account.quota),
+            quota: quotas::from_names(&account.quota),
             created_at: Timestamp::from_millis(account.created_at),
         })
     }
@@ -155,9 +149,4 @@ impl TryFrom<wire::Alias> for Alias {
     fn try_from(alias: wire::Alias) -> Result<Self, Error> {
         Ok(Self { address: alias.address, targets: texts("target of an alias", &alias.targets)? })
     }
-}
-
-/// A limit of a name that only newer programs know is left to those that charge by it.
-fn quota(limits: &HashMap<String, u64>) -> Quota {
-    limits.iter().filter_map(|(name, allowed)| Some((Limit::of_name(name)?, *allowed))).collect()
 }

@@ -6,6 +6,7 @@ mod directory;
 mod envelope;
 mod mailbox;
 mod queue_admin;
+mod quotas;
 mod relay;
 
 use std::fmt::Display;

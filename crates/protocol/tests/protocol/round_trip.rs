@@ -1,19 +1,21 @@
 //! Each service, there and back, in plaintext and over mutual TLS.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use mail::quota::{Charged, Cost, LimitChange, Room};
 use mail::{
-    Content, Credentials, DeliverBy, DeliverByMode, Hold, Notify, OriginalRecipient, Outcome, Priority,
-    Resolution, Ret, ScramProof, Summary, Timestamp, TraceContext,
+    Content, Credentials, DeliverBy, DeliverByMode, Hold, Limit, Notify, OriginalRecipient, Outcome,
+    Priority, Resolution, Ret, ScramProof, Summary, Timestamp, TraceContext,
 };
 use protocol::client::{
     DeliveryClient, DirectoryAdminClient, DirectoryClient, MailboxesClient, Peers, QueueAdminClient,
-    QueueSummaryClient, RelayClient,
+    QueueSummaryClient, QuotasClient, RelayClient,
 };
 use protocol::server::{self, Builder};
 use protocol::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, ErrorKind, Mailboxes, QueueAdmin,
-    QueueSummary, Relay, SetupError, Submitted,
+    QueueSummary, Quotas, Relay, SetupError, Submitted,
 };
 
 use crate::support::agents::{self, Mda, Mta, Queue, Script};
@@ -196,6 +198,13 @@ async fn the_directory_is_changed() {
             admin.add_account(&address, "secret").await.unwrap();
             admin.set_password(&address, "other").await.unwrap();
             admin.remove_account(&address).await.unwrap();
+            assert_eq!(admin.account(&address).await, Ok(agents::account_view()));
+            admin.grant(&address, &"*@Shop.test".parse().unwrap()).await.unwrap();
+            admin.revoke(&address, &"*@*".parse().unwrap()).await.unwrap();
+            let [first, second, third, ..] = Limit::ALL;
+            let most = LimitChange::AtMost(NonZeroU64::MAX);
+            let changes = [(first, LimitChange::Default), (second, LimitChange::Unlimited), (third, most)];
+            admin.set_limits(&address, &changes).await.unwrap();
             admin.set_alias(&agents::alias()).await.unwrap();
             admin.remove_alias("*@example.test").await.unwrap();
             assert_eq!(admin.domains().await, Ok(vec![domain.clone()]));
@@ -215,8 +224,44 @@ async fn the_directory_is_changed() {
                 "add alice@example.test secret",
                 "change alice@example.test other",
                 "remove alice@example.test",
+                "grant alice@example.test *@shop.test",
+                "revoke alice@example.test *@*",
+                "limit alice@example.test messages_per_day Unlimited, messages_per_hour Default, \
+                 recipients_per_hour AtMost(18446744073709551615)",
                 "alias *@example.test alice@example.test",
                 "remove alias *@example.test",
+            ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn quotas_are_charged() {
+    let mda = Arc::new(Mda::default());
+    for (_server, peers) in both("msa", |builder| builder.quotas(mda.clone())).await {
+        let quotas = QuotasClient::new(peers);
+        let account = agents::account().address;
+        let cost = |recipients| Cost { recipients, octets: 1 << 40 };
+        let (at, until) = (Timestamp::from_millis(4), Timestamp::from_millis(5));
+        soon(async {
+            assert_eq!(quotas.room(&account, cost(1)).await, Ok(Room::Left { recipients: None }));
+            assert_eq!(quotas.room(&account, cost(7)).await, Ok(Room::Left { recipients: Some(0) }));
+            assert_eq!(quotas.room(&account, cost(8)).await, Ok(Room::Over(agents::excess(None))));
+            assert_eq!(quotas.charge(&account, cost(7)).await, Ok(Charged::Taken { at }));
+            assert_eq!(
+                quotas.charge(&account, cost(8)).await,
+                Ok(Charged::Over(agents::excess(Some(until))))
+            );
+            quotas.give_back(&account, cost(7), at).await.unwrap();
+        })
+        .await;
+        let told = std::mem::take(&mut *mda.told.lock().unwrap());
+        assert_eq!(
+            told,
+            [
+                "charge alice@example.test 7 1099511627776",
+                "charge alice@example.test 8 1099511627776",
+                "give back alice@example.test 7 1099511627776 of 4",
             ]
         );
     }

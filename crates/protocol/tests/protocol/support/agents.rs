@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use mail::quota::{Charged, Cost, Excess, LimitChange, LimitView, Room};
 use mail::timeline::{MessageView, PendingState, PendingView, TimelineEntry};
 use mail::{
-    Account, Action, Alias, Content, Credentials, Domain, DomainSummary, ForwardPath, IdempotencyKey, Limit,
-    Mailbox, Outcome, QueueId, Resolution, ScramChallenge, Status, Summary, Timestamp,
+    Account, AccountView, Action, Alias, Content, Credentials, Domain, DomainSummary, ForwardPath,
+    IdempotencyKey, Limit, Mailbox, Outcome, QueueId, Resolution, ScramChallenge, SenderPattern, Status,
+    Summary, Timestamp,
 };
 use protocol::{
     Authentication, Delivery, DeliveryRequest, Directory, DirectoryAdmin, Error, ErrorKind, Intake,
-    MailboxMessage, Mailboxes, MessageFilter, QueueAdmin, QueueSummary, Submission, Submitted,
+    MailboxMessage, Mailboxes, MessageFilter, QueueAdmin, QueueSummary, Quotas, Submission, Submitted,
 };
 use tokio::sync::Notify;
 
@@ -229,6 +231,48 @@ pub(crate) fn account() -> Account {
     }
 }
 
+pub(crate) fn account_view() -> AccountView {
+    let view = |limit: Limit| {
+        let allowed = account().quota.get(limit).map(u64::from);
+        LimitView { limit, allowed, own: limit == Limit::ALL[0], used: 3 }
+    };
+    AccountView { account: account(), limits: Limit::ALL.map(view).to_vec() }
+}
+
+pub(crate) fn excess(until: Option<Timestamp>) -> Excess {
+    Excess { limit: Limit::ALL[3], allowed: 7, until }
+}
+
+/// There is room for up to seven recipients, in two messages.
+#[async_trait]
+impl Quotas for Mda {
+    async fn room(&self, account: &Mailbox, cost: Cost) -> Result<Room, Error> {
+        assert_eq!(*account, account_view().account.address);
+        Ok(match cost.recipients {
+            8.. => Room::Over(excess(None)),
+            1 => Room::Left { recipients: None },
+            some => Room::Left { recipients: Some(7 - some) },
+        })
+    }
+    async fn charge(&self, account: &Mailbox, cost: Cost) -> Result<Charged, Error> {
+        self.tell(format!("charge {account} {} {}", cost.recipients, cost.octets))?;
+        let over = excess(Some(Timestamp::from_millis(5)));
+        Ok(if cost.recipients > 7 {
+            Charged::Over(over)
+        } else {
+            Charged::Taken { at: Timestamp::from_millis(4) }
+        })
+    }
+    async fn give_back(&self, account: &Mailbox, cost: Cost, taken_at: Timestamp) -> Result<(), Error> {
+        self.tell(format!(
+            "give back {account} {} {} of {}",
+            cost.recipients,
+            cost.octets,
+            taken_at.as_millis()
+        ))
+    }
+}
+
 pub(crate) fn alias() -> Alias {
     Alias { address: "*@example.test".to_owned(), targets: vec!["alice@example.test".parse().unwrap()] }
 }
@@ -323,6 +367,22 @@ impl DirectoryAdmin for Mda {
     }
     async fn accounts(&self, domain: Option<&Domain>) -> Result<Vec<Account>, Error> {
         Ok(if domain.is_some() { vec![] } else { vec![account()] })
+    }
+    async fn account(&self, address: &Mailbox) -> Result<AccountView, Error> {
+        assert_eq!(*address, account().address);
+        Ok(account_view())
+    }
+    async fn grant(&self, address: &Mailbox, pattern: &SenderPattern) -> Result<(), Error> {
+        self.tell(format!("grant {address} {pattern}"))
+    }
+    async fn revoke(&self, address: &Mailbox, pattern: &SenderPattern) -> Result<(), Error> {
+        self.tell(format!("revoke {address} {pattern}"))
+    }
+    async fn set_limits(&self, address: &Mailbox, changes: &[(Limit, LimitChange)]) -> Result<(), Error> {
+        let mut changes: Vec<_> =
+            changes.iter().map(|(limit, change)| format!("{limit} {change:?}")).collect();
+        changes.sort();
+        self.tell(format!("limit {address} {}", changes.join(", ")))
     }
     async fn set_alias(&self, alias: &Alias) -> Result<(), Error> {
         self.tell(format!("alias {} {}", alias.address, alias.targets[0]))
