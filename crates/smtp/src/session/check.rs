@@ -12,8 +12,9 @@ impl Session {
         match (command, state) {
             (Command::Quit, _) => Ok(()),
             (_, State::Refused) => Err(reply::bad_sequence("You are refused here: send QUIT")),
-            (Command::Helo(_) | Command::Ehlo(_) | Command::Rset | Command::Noop, _) => Ok(()),
-            (Command::Help, _) => Ok(()),
+            (Command::Helo(_) | Command::Ehlo(_) | Command::Rset | Command::Noop | Command::Help, _) => {
+                Ok(())
+            }
             (
                 Command::Vrfy(_)
                 | Command::Expn(_)
