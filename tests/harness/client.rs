@@ -1,14 +1,14 @@
 //! A raw SMTP client: it says exactly what a test tells it to, octet for octet, and shows the dialogue when the test fails.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -69,9 +69,24 @@ impl Client {
     /// When nobody answers.
     pub async fn try_connect(address: SocketAddr) -> io::Result<Self> {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
+        Ok(Self::over(stream, address))
+    }
+
+    /// Connects from this address, of which loopback has many, and reads nothing yet.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    pub async fn connect_from(own: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((own, 0).into()).unwrap();
+        let stream = soon("a connection", socket.connect(address)).await;
+        Self::over(stream.unwrap_or_else(|error| panic!("cannot connect to {address}: {error}")), address)
+    }
+
+    fn over(stream: TcpStream, address: SocketAddr) -> Self {
         let _ = stream.set_nodelay(true);
         let transcript = Transcript::new(format!("dialogue with {address}"));
-        Ok(Self { stream: Box::new(stream), buffer: Vec::new(), transcript })
+        Self { stream: Box::new(stream), buffer: Vec::new(), transcript }
     }
 
     /// Connects with TLS from the first octet.

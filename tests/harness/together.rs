@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::agent::{Agent, Listen};
 use crate::collector::Collector;
 use crate::maildir::Maildir;
 use crate::program;
+use crate::wait::soon;
 
 const LISTENS: &[Listen] = &[
     Listen { key: "msa.listen.submission", name: "submission" },
@@ -132,6 +135,22 @@ impl Together {
     #[must_use]
     pub fn maildir(&self, address: &str) -> Maildir {
         Maildir::of(&self.mail(), address)
+    }
+
+    /// What `/metrics` answers.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn metrics(&self) -> String {
+        let request = b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+        soon("an answer", async {
+            let mut stream = TcpStream::connect(self.health()).await.unwrap();
+            stream.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        })
+        .await
     }
 
     fn mail(&self) -> PathBuf {

@@ -22,3 +22,4 @@ mod one_trace_follows_a_message;
 mod several_mtas_share_one_queue;
 mod the_harness_does_what_it_says;
 mod trouble_with_the_queue;
+mod who_takes_too_much_is_held_back;

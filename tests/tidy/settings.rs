@@ -114,7 +114,7 @@ async fn no_setting_is_documented_that_does_not_exist() {
 async fn exists(key: &str) {
     let table = key.split('.').next().unwrap();
     let program = match table {
-        "service" | "telemetry" | "tls" | "queue" => "mta",
+        "service" | "telemetry" | "tls" | "limits" | "queue" => "mta",
         "directory" => "mda",
         "msa" | "mta" | "mda" => table,
         _ => "postrider",

@@ -21,12 +21,14 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// `[tls]`
     pub tls: Tls,
+    /// `[limits]`
+    pub limits: limits::Limits,
     /// `[msa]`
     pub msa: Settings,
 }
 
 impl service::config::Settings for Config {
-    const TABLES: &'static [&'static str] = &["service", "telemetry", "tls", "msa"];
+    const TABLES: &'static [&'static str] = &["service", "telemetry", "tls", "limits", "msa"];
 
     fn service(&self) -> &Service {
         &self.service
@@ -45,6 +47,7 @@ impl service::config::Settings for Config {
                 return Err(ConfigError::invalid(key, problem));
             }
         }
+        self.limits.check()?;
         self.msa.check(&self.tls)
     }
 }
@@ -80,6 +83,8 @@ pub struct Settings {
     pub administrators: Vec<Mailbox>,
     /// `[msa.auth]`
     pub auth: Auth,
+    /// Load balancers that tell in a PROXY header whose connection it is; nobody else may.
+    pub proxy_from: Networks,
     /// `[msa.limits]`
     pub limits: Limits,
 }
@@ -98,6 +103,7 @@ impl Default for Settings {
             verbs_from: Networks::default(),
             administrators: Vec::new(),
             auth: Auth::default(),
+            proxy_from: Networks::default(),
             limits: Limits::default(),
         }
     }
@@ -175,6 +181,12 @@ pub struct Limits {
     pub recipients: usize,
     /// Sessions at once, on each address.
     pub sessions: usize,
+    /// How many hundredths of them only sessions keep that authenticate.
+    pub reserved_percent: u8,
+    /// How soon a session that has such a place must authenticate.
+    pub reserved_time: Duration,
+    /// How long a client that is not known waits for the greeting; not at all by default.
+    pub greeting_delay: Duration,
     /// Memory for message content in all sessions together.
     pub message_memory: ByteSize,
     /// How long a session waits for memory before it hears 452.
@@ -199,6 +211,9 @@ impl Default for Limits {
             message_size: ByteSize::mib(50),
             recipients: 1000,
             sessions: 10_000,
+            reserved_percent: 10,
+            reserved_time: Duration::from_secs(15),
+            greeting_delay: Duration::default(),
             message_memory: ByteSize::mib(256),
             memory_wait: Duration::from_secs(30),
             idle: Duration::from_secs(300),
@@ -212,11 +227,18 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The sessions that [`Limits::reserved_percent`] stands for.
+    #[must_use]
+    pub fn reserved_sessions(&self) -> usize {
+        self.sessions.saturating_mul(self.reserved_percent.into()) / 100
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         for (key, is_zero) in [
             ("msa.limits.message_size", self.message_size.get() == 0),
             ("msa.limits.recipients", self.recipients == 0),
             ("msa.limits.sessions", self.sessions == 0),
+            ("msa.limits.reserved_time", self.reserved_time.is_zero()),
             ("msa.limits.idle", self.idle.is_zero()),
             ("msa.limits.errors", self.errors == 0),
             ("msa.limits.auth_failures", self.auth_failures == 0),
@@ -227,6 +249,10 @@ impl Limits {
         }
         if Priority::new(self.priority).is_none() {
             return Err(ConfigError::invalid("msa.limits.priority", "write a number from -9 to 9"));
+        }
+        if self.reserved_percent > 90 {
+            let problem = "leaves no place to authenticate from; write a number from 0 to 90";
+            return Err(ConfigError::invalid("msa.limits.reserved_percent", problem));
         }
         if self.message_memory < self.message_size {
             let problem = "holds not even one message of msa.limits.message_size; write more";
@@ -292,6 +318,9 @@ mod tests {
         for (set, words) in [
             ("msa.mta=[]", "msa.mta: name the mta, as in msa.mta = \"https://mta:7025\""),
             ("msa.mda=[]", "msa.mda: name the mda"),
+            ("limits.memory_percent=0", "limits.memory_percent: write a number"),
+            ("msa.limits.reserved_percent=100", "msa.limits.reserved_percent: leaves no place"),
+            ("msa.proxy_from=[\"x\"]", "\"x\" is no network"),
             ("msa.limits.recipients=0", "msa.limits.recipients: zero"),
             ("msa.limits.priority=10", "msa.limits.priority: write a number from -9 to 9"),
             ("msa.limits.message_memory=1KiB", "msa.limits.message_memory: holds not even one"),

@@ -69,7 +69,7 @@ pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow
     let certificate = certificate(&config.tls, &config.msa.auth)?;
     let host = Domain::parse(&config.service.hostname())
         .map_err(|error| ConfigError::invalid("service.hostname", error.to_string()))?;
-    let settings = Arc::new(sessions(&config.msa, &host, &context.clock));
+    let settings = Arc::new(sessions(config, &host, &context.clock));
     let agent = Arc::new(Submissions {
         relay: others.relay,
         inquiries: Inquiries {
@@ -152,10 +152,9 @@ fn connect(config: &Config) -> anyhow::Result<Others> {
 }
 
 /// AUTH is required, and offered over TLS alone (RFC 8314 3.3, RFC 4954 4).
-fn sessions(settings: &Settings, host: &Domain, clock: &Arc<dyn Clock>) -> server::Settings {
-    let limits = &settings.limits;
-    let timeouts = Timeouts::default();
-    server::Settings {
+fn sessions(config: &Config, host: &Domain, clock: &Arc<dyn Clock>) -> server::Settings {
+    let (settings, limits) = (&config.msa, &config.msa.limits);
+    config.limits.apply(server::Settings {
         hostname: host.to_string(),
         max_size: limits.message_size.as_usize(),
         max_recipients: limits.recipients,
@@ -163,15 +162,19 @@ fn sessions(settings: &Settings, host: &Domain, clock: &Arc<dyn Clock>) -> serve
         max_auth_failures: limits.auth_failures,
         max_sessions: limits.sessions,
         mechanisms: settings.auth.offered(),
+        reserved_sessions: limits.reserved_sessions(),
+        greeting_delay: limits.greeting_delay.get(),
+        proxy_from: settings.proxy_from.to_vec(),
         require_authentication: true,
         require_tls: true,
         policy: policy::of(settings, clock),
         timeouts: Timeouts {
             command: limits.idle.get(),
-            data: limits.idle.get().min(timeouts.data),
-            ..timeouts
+            authentication: limits.reserved_time.get(),
+            ..Timeouts::default()
         },
         message_memory: Budget::new(limits.message_memory.as_usize()),
         memory_wait: limits.memory_wait.get(),
-    }
+        ..server::Settings::default()
+    })
 }

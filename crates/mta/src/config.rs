@@ -23,6 +23,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// `[tls]`
     pub tls: Tls,
+    /// `[limits]`
+    pub limits: limits::Limits,
     /// `[queue]`
     #[serde(serialize_with = "without_password")]
     pub queue: queue::Settings,
@@ -31,7 +33,7 @@ pub struct Config {
 }
 
 impl service::config::Settings for Config {
-    const TABLES: &'static [&'static str] = &["service", "telemetry", "tls", "queue", "mta"];
+    const TABLES: &'static [&'static str] = &["service", "telemetry", "tls", "limits", "queue", "mta"];
 
     fn service(&self) -> &Service {
         &self.service
@@ -48,6 +50,7 @@ impl service::config::Settings for Config {
                 "write a domain name, as in \"mx.example.org\"",
             ));
         }
+        self.limits.check()?;
         self.mta.check()
     }
 }
@@ -63,6 +66,8 @@ fn without_password<S: Serializer>(settings: &queue::Settings, serializer: S) ->
 pub struct Settings {
     /// `[mta.listen]`
     pub listen: Listen,
+    /// Load balancers that tell in a PROXY header whose connection it is; nobody else may.
+    pub proxy_from: Networks,
     /// `[mta.grpc]`: how other agents are answered.
     pub grpc: protocol::server::Settings,
     /// The mda: an address such as `https://mda:7026`, a list of them, or a table with more.
@@ -232,6 +237,8 @@ pub struct Inbound {
     pub recipients: usize,
     /// Sessions at once.
     pub sessions: usize,
+    /// How long a peer that is not known waits for the greeting; who talks meanwhile is refused.
+    pub greeting_delay: Duration,
     /// Memory for message content in all sessions together.
     pub message_memory: ByteSize,
     /// How long a session waits for memory before it hears 452.
@@ -250,6 +257,7 @@ impl Default for Inbound {
             message_size: ByteSize::mib(50),
             recipients: 1000,
             sessions: 10_000,
+            greeting_delay: Duration::from_secs(1),
             message_memory: ByteSize::mib(256),
             memory_wait: Duration::from_secs(30),
             idle: Duration::from_secs(300),

@@ -297,12 +297,14 @@ fn listen_mx(config: &Config, agent: Inbound, context: &Context) -> anyhow::Resu
     let Some(address) = config.mta.listen.mx else { return Ok(()) };
     let inbound = &config.mta.inbound;
     let tls = starttls(&config.tls, context)?;
-    let settings = server::Settings {
+    let settings = config.limits.apply(server::Settings {
         hostname: agent.host.to_string(),
         max_size: inbound.message_size.as_usize(),
         max_recipients: inbound.recipients,
         max_errors: u32::try_from(inbound.errors).unwrap_or(u32::MAX),
         max_sessions: inbound.sessions,
+        greeting_delay: inbound.greeting_delay.get(),
+        proxy_from: config.mta.proxy_from.to_vec(),
         policy: Policy {
             min_deliver_by: u32::try_from(inbound.deliver_by.as_secs()).unwrap_or(u32::MAX),
             verify_from: config.mta.verify_from.to_vec(),
@@ -315,7 +317,7 @@ fn listen_mx(config: &Config, agent: Inbound, context: &Context) -> anyhow::Resu
         message_memory: Budget::new(inbound.message_memory.as_usize()),
         memory_wait: inbound.memory_wait.get(),
         ..server::Settings::default()
-    };
+    });
     let listener = net::bind(address, "mta.listen.mx")?;
     context.listening.add("mx", listener.local_addr()?);
     let stop = context.shutdown.token();

@@ -82,6 +82,7 @@ pub(crate) struct Settings {
     pub(crate) service: Service,
     pub(crate) telemetry: Telemetry,
     pub(crate) tls: Tls,
+    pub(crate) limits: limits::Limits,
     #[serde(serialize_with = "without_password")]
     pub(crate) queue: queue::Settings,
     pub(crate) directory: mda::DirectorySettings,
@@ -105,7 +106,7 @@ pub(crate) struct Admin {
 
 impl service::config::Settings for Settings {
     const TABLES: &'static [&'static str] =
-        &["service", "telemetry", "tls", "queue", "directory", "msa", "mta", "mda", "admin"];
+        &["service", "telemetry", "tls", "limits", "queue", "directory", "msa", "mta", "mda", "admin"];
 
     fn service(&self) -> &Service {
         &self.service
@@ -116,6 +117,7 @@ impl service::config::Settings for Settings {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        self.limits.check()?;
         self.msa.check(&self.tls)?;
         mda::Config::check(&self.mda())?;
         mta::Config::check(&self.mta())
@@ -125,14 +127,14 @@ impl service::config::Settings for Settings {
 impl Settings {
     /// What the msa reads.
     pub(crate) fn msa(&self) -> msa::Config {
-        let Self { service, telemetry, tls, msa, .. } = self.clone();
-        msa::Config { service, telemetry, tls, msa }
+        let Self { service, telemetry, tls, limits, msa, .. } = self.clone();
+        msa::Config { service, telemetry, tls, limits, msa }
     }
 
     /// What the mta reads.
     pub(crate) fn mta(&self) -> mta::Config {
-        let Self { service, telemetry, tls, queue, mta, .. } = self.clone();
-        mta::Config { service, telemetry, tls, queue, mta }
+        let Self { service, telemetry, tls, limits, queue, mta, .. } = self.clone();
+        mta::Config { service, telemetry, tls, limits, queue, mta }
     }
 
     /// What the mda reads.

@@ -2,6 +2,7 @@
 //! and how it is read off it. The replies that our servers give are functions here, each with code, enhanced status and
 //! text in one place. Knows no session and no socket.
 
+mod defence;
 mod named;
 mod services;
 
@@ -11,6 +12,7 @@ use std::fmt::{self, Write as _};
 use bytes::{Buf, BufMut, BytesMut};
 use mail::{EnhancedStatus, Status};
 
+pub use defence::*;
 pub use named::*;
 pub use services::*;
 

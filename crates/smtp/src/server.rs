@@ -2,7 +2,13 @@
 //! its [`Agent`]. Knows no SMTP beyond that; what is said when is `session`'s business.
 
 mod budget;
+mod clock;
 mod connection;
+mod guard;
+pub mod limits;
+mod pace;
+mod places;
+pub mod proxy;
 mod settings;
 
 use std::io;
@@ -12,16 +18,20 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use crate::agent::{Agent, SessionInfo};
 pub use budget::{Budget, Reservation};
-pub use settings::{Settings, Timeouts};
+pub use limits::Limits;
+pub use pace::Floor;
+pub use settings::{Settings, Tarpit, Timeouts};
 
-use crate::reply;
+use crate::reply::{self, Reply};
 use crate::tls::ServerTls;
+use limits::Reason;
+use places::{Place, Places};
+use proxy::Addresses;
 
 /// How long accepting pauses after an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -63,23 +73,18 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let sessions = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(settings.max_sessions.min(Semaphore::MAX_PERMITS)));
+    let places = Places::new(&settings);
+    let server = Arc::new(connection::Server { settings, agent, tls, shutdown });
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shutdown.cancelled() => break,
+            () = server.shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let place = Arc::clone(&places).try_acquire_owned().ok();
-                let server = connection::Server {
-                    settings: Arc::clone(&settings),
-                    agent: Arc::clone(&agent),
-                    tls: tls.clone(),
-                    shutdown: shutdown.clone(),
-                };
-                sessions.spawn(session(server, stream, peer, place));
+                let place = places.take();
+                sessions.spawn(session(Arc::clone(&server), stream, peer, place));
             }
             Err(error) if is_of_one_connection(&error) => {
                 tracing::debug!(%error, "a peer left before it was accepted");
@@ -96,33 +101,64 @@ pub async fn serve(
 }
 
 async fn session(
-    server: connection::Server,
+    server: Arc<connection::Server>,
     mut stream: TcpStream,
     peer: SocketAddr,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 ) {
     // Replies are written whole, so nothing is gained by waiting for more (RFC 896), and 40 ms are lost.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "the peer is gone");
         return;
     }
-    if place.is_none() {
+    let Some(place) = place else {
         tracing::warn!(%peer, limit = server.settings.max_sessions, "refused a session: too many are open");
-        if !matches!(server.tls, TlsMode::Implicit(_)) {
-            refuse(&mut stream).await;
+        server.settings.limits.count_refusal(Reason::Sessions);
+        return refuse(&server, &mut stream, &reply::too_many_sessions()).await;
+    };
+    // Boxed, so that a session does not hold room for it all its life.
+    let ends = match Box::pin(ends(&server, &mut stream, peer)).await {
+        Ok(ends) => ends,
+        Err(error) => {
+            server.settings.limits.count_refusal(Reason::Proxy);
+            tracing::info!(%peer, %error, "refused a connection without a PROXY header");
+            return;
         }
-        return;
-    }
-    match connection::run(server, stream, peer).await {
+    };
+    let visit = match server.settings.limits.enter(ends.source.ip(), tokio::time::Instant::now().into_std()) {
+        Ok(visit) => visit,
+        Err(refusal) => return refuse(&server, &mut stream, &refusal).await,
+    };
+    let peer = ends.source;
+    let mut connection = connection::Connection::new(server, stream, ends, visit, place);
+    match connection.serve().await {
         Ok(()) => tracing::debug!(%peer, "the session ended"),
         Err(error) => tracing::debug!(%peer, %error, "the session broke"),
     }
-    drop(place);
 }
 
-async fn refuse(stream: &mut TcpStream) {
+/// Both ends of the connection: of the client's, where a load balancer is before us.
+async fn ends(
+    server: &connection::Server,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+) -> io::Result<Addresses> {
+    let own = Addresses { source: peer, destination: stream.local_addr()? };
+    let address = peer.ip().to_canonical();
+    if !server.settings.proxy_from.iter().any(|network| network.contains(&address)) {
+        return Ok(own);
+    }
+    let header = tokio::time::timeout(server.settings.timeouts.proxy, proxy::read(stream)).await??;
+    Ok(header.unwrap_or(own))
+}
+
+async fn refuse(server: &connection::Server, stream: &mut TcpStream, reply: &Reply) {
+    // Before a handshake nothing can be said.
+    if matches!(server.tls, TlsMode::Implicit(_)) {
+        return;
+    }
     let mut output = bytes::BytesMut::new();
-    reply::too_many_sessions().encode(&mut output);
+    reply.encode(&mut output);
     // A few octets into an empty socket buffer; who is gone already does not hear it.
     if let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&output)).await {
         let _ = stream.shutdown().await;
@@ -147,11 +183,12 @@ mod tests {
     fn a_waiting_session_is_small() {
         assert!(size_of::<Stream>() <= 128);
         let size = size_of_future(&session);
+        println!("a waiting session is {size} octets");
         assert!(size < 3 * 1024, "{size} octets");
     }
 
     fn size_of_future<F>(
-        _: &impl Fn(connection::Server, TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) -> F,
+        _: &impl Fn(Arc<connection::Server>, TcpStream, SocketAddr, Option<Place>) -> F,
     ) -> usize {
         size_of::<F>()
     }

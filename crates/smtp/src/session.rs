@@ -24,6 +24,7 @@ mod guarded;
 mod lines;
 mod mail_from;
 mod step;
+mod turns;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use crate::server::Settings;
 use crate::tls::TlsInfo;
 use chunks::{Chunk, Refused};
 use lines::{Line, Lines};
+use turns::Turns;
 
 pub use step::{Answer, Question, Step};
 
@@ -124,6 +126,7 @@ pub struct Session {
     output: BytesMut,
     lines: Lines,
     state: State,
+    turns: Turns,
     errors: u32,
     auth_failures: u32,
 }
@@ -142,6 +145,7 @@ impl Session {
             output: BytesMut::new(),
             lines: Lines::default(),
             state: State::Connected,
+            turns: Turns::default(),
             errors: 0,
             auth_failures: 0,
         }
@@ -326,9 +330,12 @@ impl Session {
             Line::Whole(length) => length,
         };
         if let State::Authenticating(exchange) = state {
-            return self.respond(exchange, length);
+            return if self.takes_turns(true, length) { self.respond(exchange, length) } else { None };
         }
         let command = Command::parse(&self.input[..length]);
+        if !self.takes_turns(self.must_be_last(&command), length) {
+            return None;
+        }
         self.lines.consume(&mut self.input, length);
         let refusal = match command {
             Ok(command) => match (self.check(&command, &state), &command) {

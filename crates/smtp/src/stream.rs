@@ -34,6 +34,20 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Appends what has arrived already, without waiting; whether there was anything.
+    pub(crate) async fn read_now(&mut self, input: &mut BytesMut) -> io::Result<bool> {
+        std::future::poll_fn(|context| {
+            let reading = std::pin::pin!(self.read(input));
+            Poll::Ready(match reading.poll(context) {
+                Poll::Ready(read) => read.map(|octets| octets > 0),
+                Poll::Pending => Ok(false),
+            })
+        })
+        .await
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

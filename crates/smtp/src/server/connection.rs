@@ -1,7 +1,6 @@
 //! One connection: the loop that gives a session what it asks for.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
+use super::clock::{Clock, Reading};
+use super::guard::Guard;
+use super::limits::{Reason, Visit};
+use super::places::Place;
+use super::proxy::Addresses;
 use super::{Agent, Reservation, SessionInfo, Settings, TlsMode};
 use crate::reply::{self, Reply};
 use crate::sasl::scram;
@@ -35,37 +39,49 @@ pub(super) struct Server {
     pub(super) shutdown: CancellationToken,
 }
 
-/// Serves one peer to the end of its session.
-pub(super) async fn run(server: Server, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
-    let info = SessionInfo::new(peer, stream.local_addr()?);
-    let starttls = matches!(server.tls, TlsMode::StartTls(_));
-    let mut session = Session::new(Arc::clone(&server.settings), info, starttls);
-    let mut stream = Stream::Plain(stream);
-    if let TlsMode::Implicit(tls) = &server.tls {
-        let (secured, tls) = secure(stream, tls, server.settings.timeouts.handshake).await?;
-        stream = secured;
-        session.secured(tls);
-    }
-    let deadline = Instant::now() + server.settings.timeouts.session;
-    let mut connection =
-        Connection { server, session, stream: Some(stream), deadline, memory: None, span: None };
-    connection.serve().await
-}
-
-struct Connection {
-    server: Server,
+/// One peer's connection, from the first octet to the end of its session.
+pub(super) struct Connection {
+    server: Arc<Server>,
     session: Session,
     /// Away only while a handshake happens.
     stream: Option<Stream>,
-    deadline: Instant,
+    clock: Clock,
+    guard: Guard,
     memory: Option<Reservation>,
     span: Option<Span>,
 }
 
 impl Connection {
-    async fn serve(&mut self) -> io::Result<()> {
-        let admitted = self.server.agent.connect(self.session.info()).await;
-        self.session.greet(admitted);
+    pub(super) fn new(
+        server: Arc<Server>,
+        stream: TcpStream,
+        ends: Addresses,
+        visit: Visit,
+        place: Place,
+    ) -> Self {
+        let info = SessionInfo::new(ends.source, ends.destination);
+        let starttls = matches!(server.tls, TlsMode::StartTls(_));
+        let clock = Clock::new(&server.settings.timeouts, place.is_reserved(), Instant::now());
+        let mut session = Session::new(Arc::clone(&server.settings), info, starttls);
+        if server.settings.forbid_unauthorized_pipelining {
+            session.insist_on_turns();
+        }
+        let (stream, guard) = (Some(Stream::Plain(stream)), Guard::new(visit, place));
+        Self { server, session, stream, clock, guard, memory: None, span: None }
+    }
+
+    /// Serves the peer to the end of its session.
+    pub(super) async fn serve(&mut self) -> io::Result<()> {
+        if matches!(self.server.tls, TlsMode::Implicit(_)) {
+            self.handshake().await?;
+        }
+        let early = Box::pin(self.wait_before_greeting()).await?;
+        if early {
+            self.session.interrupt(&reply::talked_too_early());
+        } else {
+            let admitted = self.server.agent.connect(self.session.info()).await;
+            self.session.greet(admitted);
+        }
         loop {
             let step = self.session.step();
             if !self.session.is_in_transaction() {
@@ -75,6 +91,9 @@ impl Connection {
             match step {
                 Step::Ask(question) => self.ask(question).await,
                 Step::Read => {
+                    if !self.judge().await? {
+                        continue;
+                    }
                     self.write().await?;
                     if self.read().await? == 0 {
                         return Ok(());
@@ -85,11 +104,76 @@ impl Connection {
                     self.handshake().await?;
                 }
                 Step::Close => {
+                    if self.session.has_broken_turn() {
+                        self.guard.offend(Reason::OutOfTurn);
+                    }
+                    // Those of the last batch were not judged. Whatever they lead to: the session is over.
+                    let _ = self.guard.errors(self.session.errors());
                     self.write().await?;
                     return self.close().await;
                 }
             }
         }
+    }
+
+    /// Lets a peer that is not known wait for the greeting; whether it talked meanwhile (RFC 5321 3.1: it must not).
+    async fn wait_before_greeting(&mut self) -> io::Result<bool> {
+        let delay = self.server.settings.greeting_delay;
+        if delay.is_zero() || self.session.info().tls.is_some() || self.guard.knows_peer() {
+            return Ok(false);
+        }
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let read = tokio::select! {
+            biased;
+            () = self.server.shutdown.cancelled() => return Ok(false),
+            read = tokio::time::timeout(delay, stream.read(self.session.input())) => read,
+        };
+        let Ok(read) = read else {
+            self.guard.greeted();
+            return Ok(false);
+        };
+        if read? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.guard.offend(Reason::EarlyTalker);
+        Ok(true)
+    }
+
+    /// Looks at how the peer behaves before it hears the replies that wait; whether the session goes on.
+    async fn judge(&mut self) -> io::Result<bool> {
+        if self.session.is_in_turn() {
+            let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            if stream.read_now(self.session.input()).await? {
+                self.session.break_turn();
+                return Ok(false);
+            }
+        }
+        let errors = self.session.errors();
+        if self.session.info().account.is_some() {
+            self.guard.place.authenticated();
+        }
+        let peer = self.session.info().peer.ip();
+        let verdict = match self.guard.moved(peer, &self.server.settings.limits) {
+            Ok(()) => self.guard.errors(errors),
+            refused => refused,
+        };
+        if let Err(reply) = verdict {
+            self.session.interrupt(&reply);
+            return Ok(false);
+        }
+        let delay = self.guard.tarpit(errors, &self.server.settings.tarpit);
+        self.guard.seen(errors);
+        if !delay.is_zero() {
+            let until = self.clock.end().min(Instant::now() + delay);
+            Box::pin(async {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = self.server.shutdown.cancelled() => {}
+                }
+            })
+            .await;
+        }
+        Ok(true)
     }
 
     async fn ask(&mut self, question: Question) {
@@ -111,7 +195,10 @@ impl Connection {
                     queue_id = field::Empty,
                     code = field::Empty,
                 );
-                let answer = self.server.agent.mail(info, &envelope).instrument(span.clone()).await;
+                let answer = match self.guard.message() {
+                    Ok(()) => self.server.agent.mail(info, &envelope).instrument(span.clone()).await,
+                    refused => refused,
+                };
                 if let Err(refusal) = &answer {
                     span.record("code", refusal.code());
                     let (peer, account) = (info.peer, account_of(info));
@@ -134,16 +221,31 @@ impl Connection {
         let (agent, info) = (&self.server.agent, self.session.info());
         match question {
             Question::Authenticate(credentials) => {
-                Answer::Authenticate(agent.authenticate(info, &credentials).await)
+                let answer = match self.guard.may_authenticate(credentials.login()) {
+                    Ok(()) => {
+                        let answer = agent.authenticate(info, &credentials).await;
+                        self.guard.authenticated(credentials.login(), answer)
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                Answer::Authenticate(answer)
             }
-            Question::ChallengeScram(login) => Answer::ChallengeScram(match scram::nonce() {
-                Some(nonce) => agent.challenge_scram(info, &login).await.map(|challenge| (challenge, nonce)),
-                None => Err(reply::local_trouble()),
-            }),
+            Question::ChallengeScram(login) => {
+                Answer::ChallengeScram(match (self.guard.may_authenticate(&login), scram::nonce()) {
+                    (Err(refusal), _) => Err(refusal),
+                    (Ok(()), Some(nonce)) => {
+                        agent.challenge_scram(info, &login).await.map(|challenge| (challenge, nonce))
+                    }
+                    (Ok(()), None) => Err(reply::local_trouble()),
+                })
+            }
             Question::Connect(login) => Answer::Connect(self.adopt(login.as_deref()).await),
             Question::Inquire(inquiry) => Answer::Inquire(agent.inquire(info, &inquiry).await),
             Question::Rcpt(envelope, recipient) => {
-                let answer = agent.rcpt(info, &envelope, &recipient).await;
+                let answer = match self.guard.recipient() {
+                    Ok(()) => agent.rcpt(info, &envelope, &recipient).await,
+                    refused => refused,
+                };
                 if let Err(refusal) = &answer {
                     let (peer, account) = (info.peer, account_of(info));
                     let forward_path = &recipient.forward_path;
@@ -184,11 +286,13 @@ impl Connection {
         let granted = match &mut self.memory {
             Some(memory) => memory.grow(octets, wait).await,
             None => {
-                self.memory = self.server.settings.message_memory.reserve(octets, wait).await;
+                let budget = self.guard.memory(&self.server.settings);
+                self.memory = budget.reserve(octets, wait).await;
                 self.memory.is_some()
             }
         };
         if !granted {
+            self.server.settings.limits.count_refusal(Reason::Memory);
             let peer = self.session.info().peer;
             tracing::warn!(%peer, octets, "refused a message: no memory became free in time");
         }
@@ -212,10 +316,16 @@ impl Connection {
 
     /// Reads what comes, or interrupts the session when time is up or the service goes down. 0 is the end.
     async fn read(&mut self) -> io::Result<usize> {
-        let timeouts = &self.server.settings.timeouts;
         let in_data = self.session.is_in_data();
-        let wait = if in_data { timeouts.data } else { timeouts.command };
-        let until = self.deadline.min(Instant::now() + wait);
+        let now = Instant::now();
+        let reading = Reading {
+            line: self.session.line(),
+            in_data,
+            holds_memory: self.memory.is_some(),
+            reserved_place: self.guard.place.is_reserved(),
+        };
+        self.clock.look(reading, &self.server.settings.timeouts, now);
+        let (until, end) = self.clock.until(now);
         let input = self.session.input();
         if !in_data && input.is_empty() && input.capacity() > KEPT_BUFFER {
             *input = BytesMut::new();
@@ -225,8 +335,17 @@ impl Connection {
             biased;
             () = self.server.shutdown.cancelled(), if !in_data => reply::shutting_down(),
             read = tokio::time::timeout_at(until, stream.read(input)) => match read {
-                Ok(read) => return read,
-                Err(_) => reply::idle_too_long(),
+                Ok(read) => {
+                    let octets = read?;
+                    self.clock.came(octets, now.elapsed());
+                    return Ok(octets);
+                }
+                Err(_) => {
+                    if let Some(reason) = end.reason() {
+                        self.guard.offend(reason);
+                    }
+                    end.reply()
+                }
             },
         };
         tracing::debug!(peer = %self.session.info().peer, reply = %interruption, "interrupted the session");
@@ -239,7 +358,7 @@ impl Connection {
         let (TlsMode::StartTls(tls) | TlsMode::Implicit(tls)) = &self.server.tls else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let (stream, tls) = secure(stream, tls, self.server.settings.timeouts.handshake).await?;
+        let (stream, tls) = secure(stream, tls, self.clock.handshake(Instant::now())).await?;
         self.session.secured(tls);
         self.stream = Some(stream);
         Ok(())
@@ -280,12 +399,12 @@ fn account_of(info: &SessionInfo) -> Option<String> {
     info.account.as_ref().map(|account| account.address.to_string())
 }
 
-async fn secure(stream: Stream, tls: &ServerTls, wait: Duration) -> io::Result<(Stream, TlsInfo)> {
+async fn secure(stream: Stream, tls: &ServerTls, until: Instant) -> io::Result<(Stream, TlsInfo)> {
     let Stream::Plain(stream) = stream else { return Err(io::ErrorKind::AlreadyExists.into()) };
     // Boxed, so that a session does not hold room for it all its life.
     let secrets = tls.current();
     let handshake = Box::pin(TlsAcceptor::from(secrets.config()).accept(stream));
-    let stream = tokio::time::timeout(wait, handshake).await??;
+    let stream = tokio::time::timeout_at(until, handshake).await??;
     let info = secrets.info(stream.get_ref().1);
     Ok((Stream::Tls(Box::new(stream.into())), info))
 }

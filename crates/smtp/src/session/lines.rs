@@ -21,6 +21,8 @@ pub(super) enum Line {
 pub(super) struct Lines {
     searched: usize,
     discarding: bool,
+    /// Lines that have come to an end.
+    ended: u32,
 }
 
 impl Lines {
@@ -52,7 +54,12 @@ impl Lines {
     /// Moves the input on behind a line and its CRLF.
     pub(super) fn consume(&mut self, input: &mut BytesMut, length: usize) {
         input.advance(length + 2);
-        *self = Self::default();
+        *self = Self { ended: self.ended.wrapping_add(1), ..Self::default() };
+    }
+
+    /// Lines that have come to an end so far; it may begin at 0 again.
+    pub(super) fn ended(&self) -> u32 {
+        self.ended
     }
 }
 

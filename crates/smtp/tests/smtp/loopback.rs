@@ -20,8 +20,13 @@ use super::agent::Rules;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Takes whole dialogues at once, as these tests like to send them; `defence` has the tests of turns.
+fn patient() -> Settings {
+    Settings { forbid_unauthorized_pipelining: false, ..Settings::default() }
+}
+
 pub(crate) struct Server {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     rules: Arc<Rules>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
@@ -49,7 +54,7 @@ impl Server {
 }
 
 /// A server's certificate, and a client that believes it.
-fn certificate(name: &str) -> (Arc<ServerTls>, ClientTls) {
+pub(crate) fn certificate(name: &str) -> (Arc<ServerTls>, ClientTls) {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
@@ -61,15 +66,15 @@ fn certificate(name: &str) -> (Arc<ServerTls>, ClientTls) {
     (Arc::new(server), ClientTls::verified(Some(&certificate)).unwrap())
 }
 
-fn envelope() -> Envelope {
+pub(crate) fn envelope() -> Envelope {
     Envelope::new("<demo@a.example>".parse().unwrap(), Origin::default())
 }
 
-fn recipients(paths: &[&str]) -> Vec<Recipient> {
+pub(crate) fn recipients(paths: &[&str]) -> Vec<Recipient> {
     paths.iter().map(|path| path.parse::<ForwardPath>().unwrap().into()).collect()
 }
 
-fn client() -> ClientSettings {
+pub(crate) fn client() -> ClientSettings {
     ClientSettings::new("client.example")
 }
 
@@ -322,7 +327,7 @@ async fn a_server_that_knows_only_helo_is_spoken_to() {
 
 #[tokio::test]
 async fn a_pipelined_batch_is_answered_and_a_huge_line_does_no_harm() {
-    let server = Server::start(Settings::default(), TlsMode::None);
+    let server = Server::start(patient(), TlsMode::None);
     let mut stream = server.raw().await;
     stream.write_all(b"EHLO a\r\n").await.unwrap();
     stream.write_all(&vec![b'x'; 10 * 1024 * 1024]).await.unwrap();
@@ -354,7 +359,7 @@ async fn limits_of_time_and_number_are_said_with_421() {
 
 #[tokio::test]
 async fn shutdown_ends_sessions_between_commands_and_lets_content_finish() {
-    let server = Server::start(Settings::default(), TlsMode::None);
+    let server = Server::start(patient(), TlsMode::None);
     let mut idle = server.raw().await;
     let mut busy = server.raw().await;
     read_until(&mut idle, "220").await;
@@ -389,7 +394,7 @@ async fn send_without_size(stream: &mut TcpStream, content: &[u8], chunked: bool
 
 #[tokio::test]
 async fn a_message_holds_no_memory_of_the_one_before_it() {
-    let settings = Settings { max_size: 100_000, ..Settings::default() };
+    let settings = Settings { max_size: 100_000, ..patient() };
     let budget = settings.message_memory.clone();
     let before = budget.available();
     let server = Server::start(settings, TlsMode::None);
@@ -415,7 +420,7 @@ async fn a_message_holds_no_memory_of_the_one_before_it() {
 
 #[tokio::test]
 async fn a_chunk_that_is_under_way_may_end_although_the_service_goes_down() {
-    let server = Server::start(Settings::default(), TlsMode::None);
+    let server = Server::start(patient(), TlsMode::None);
     let mut one = server.raw().await;
     one.write_all(
         b"HELO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<a@b.example>\r\nBDAT 1\r\nabdat 2 last\r\nb",
@@ -435,7 +440,7 @@ async fn many_large_messages_share_a_small_budget_and_all_arrive() {
     let settings = Settings {
         max_size: 1024 * 1024,
         message_memory: smtp::server::Budget::new(4 * 1024 * 1024),
-        ..Settings::default()
+        ..patient()
     };
     let budget = settings.message_memory.clone();
     let before = budget.available();

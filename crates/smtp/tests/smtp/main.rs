@@ -5,6 +5,7 @@
 
 mod agent;
 mod coverage;
+mod defence;
 mod dialogues;
 mod loopback;
 mod properties;

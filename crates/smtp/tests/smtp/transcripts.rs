@@ -7,7 +7,8 @@
 //!   `mechanisms=…`, `bindings` (the session can be bound to), `certificate=…` (the client's, of this address),
 //!   `require_authentication`, `require_tls`, `no_memory`, `refused`, `max_size=…`, `max_recipients=…`, `max_errors=…`, `max_auth_failures=…`, `max_hold=…`,
 //!   `max_priority=…`, `verify`, `verify_from=…`, `etrn_from=…`, `xclient_from=…`, `xclient_login`, `verbs_from=…`,
-//!   `administrator=…`.
+//!   `administrator=…`, `turns` (the server insists on them; such a dialogue is not cut into pieces, for the cut may be
+//!   what matters).
 //! - `@ handshake` the server waits for the TLS handshake, which happens; `@ close` it closes the connection.
 //! - `#` a remark.
 
@@ -42,6 +43,7 @@ pub(crate) struct Setup {
     starttls: bool,
     no_memory: bool,
     refused: bool,
+    turns: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,6 +71,9 @@ impl Machine {
             SessionInfo::new(address, address),
             setup.starttls,
         );
+        if setup.turns {
+            session.insist_on_turns();
+        }
         if setup.tls {
             session.secured(setup.info.clone());
         }
@@ -192,6 +197,7 @@ pub(crate) fn set_up(setup: &mut Setup, word: &str) {
         ("tls", _) => setup.tls = true,
         ("refused", _) => setup.refused = true,
         ("starttls", _) => setup.starttls = true,
+        ("turns", _) => setup.turns = true,
         ("no_memory", _) => setup.no_memory = true,
         ("authentication", _) => settings.mechanisms = vec![Mechanism::Plain, Mechanism::Login],
         ("mechanisms", names) => {
@@ -297,7 +303,8 @@ fn every_transcript_is_followed() {
     assert!(transcripts.len() >= 15, "only {} transcripts found", transcripts.len());
     for transcript in &transcripts {
         // At once, octet by octet, and in some other split; behind STARTTLS a split can be an injection, so not there.
-        let steps: &[usize] = if transcript.setup.starttls { &[usize::MAX] } else { &[usize::MAX, 1, 7] };
+        let whole = transcript.setup.starttls || transcript.setup.turns;
+        let steps: &[usize] = if whole { &[usize::MAX] } else { &[usize::MAX, 1, 7] };
         for step in steps {
             if let Err(fault) = play(transcript, *step) {
                 let _ = writeln!(faults, "\n{} in pieces of {step}:\n{fault}", transcript.name);
