@@ -170,7 +170,7 @@ async fn a_stopped_queue_accepts_nothing(database: Database) {
 async fn a_storage_without_tables_says_what_to_do(database: Database) {
     let now = std::sync::Arc::new(|| at(0));
     let error = Queue::open(database.settings(), now).await.err().unwrap();
-    assert!(matches!(error, OpenError::Schema { found: 0, needed: 3 }), "{error}");
+    assert!(matches!(error, OpenError::Schema { found: 0, needed: 4 }), "{error}");
     assert!(error.to_string().contains("run the migration first"));
     Queue::migrate(&database.url).await.unwrap();
     Queue::migrate(&database.url).await.unwrap();
