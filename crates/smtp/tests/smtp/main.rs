@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on panics
 
 mod agent;
+mod bindings;
 mod coverage;
 mod defence;
 mod dialogues;
