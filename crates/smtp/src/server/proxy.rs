@@ -1,5 +1,5 @@
 //! The header that a load balancer puts before the first octet of a connection: the PROXY protocol, versions 1 and 2
-//! (HAProxy, `doc/proxy-protocol.txt`). [`parse`] is pure; it says how many octets surely belong to the header, so that none
+//! (`doc/proxy-protocol.txt` of haproxy). [`parse`] is pure; it says how many octets surely belong to the header, so that none
 //! beyond is taken from the socket: what follows may be a TLS handshake.
 //!
 //! Strict: whatever the specification does not say is an error, for the peer's address decides what it may do.
@@ -119,9 +119,8 @@ fn decimal(text: &str) -> Option<u16> {
 }
 
 fn parse_binary(octets: &[u8]) -> Result<Header, ProxyError> {
-    let [version, family, high, low] = match octets.get(SIGNATURE.len()..BINARY_SHORTEST) {
-        Some(&[version, family, high, low]) => [version, family, high, low],
-        _ => return Ok(Header::Incomplete(BINARY_SHORTEST - octets.len())),
+    let Some(&[version, family, high, low]) = octets.get(SIGNATURE.len()..BINARY_SHORTEST) else {
+        return Ok(Header::Incomplete(BINARY_SHORTEST - octets.len()));
     };
     let length = BINARY_SHORTEST + usize::from(u16::from_be_bytes([high, low]));
     if length > BINARY_LIMIT {
