@@ -89,7 +89,8 @@ fn say(reverse_path: &ReversePath, parameters: &MailParameters, recipient: &Reci
         ..Capabilities::default()
     };
     let envelope = Envelope {
-        smtputf8: parameters.smtputf8,
+        // Without, addresses that can be said in ASCII are.
+        smtputf8: true,
         ret: parameters.ret,
         envid: parameters.envid.clone(),
         deliver_by: parameters.deliver_by,

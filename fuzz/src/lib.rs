@@ -10,7 +10,9 @@ mod data;
 mod dialogue;
 mod extension;
 mod header;
+mod mime;
 mod path;
+mod proxy;
 mod reply;
 mod sasl;
 mod session;
@@ -25,9 +27,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("reply", reply::check),
     ("path", path::check),
     ("header", header::check),
+    ("mime", mime::check),
     ("data", data::check),
     ("chunks", chunks::check),
     ("sasl", sasl::check),
+    ("proxy", proxy::check),
     ("extension", extension::check),
     ("dialogue", dialogue::check),
     ("session", session::check),
