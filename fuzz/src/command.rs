@@ -48,11 +48,26 @@ fn understood(command: Command) {
         }
         Command::Rcpt(recipient) => {
             let said = say(&ReversePath::Null, &MailParameters::default(), &recipient);
-            let fits = |original: &OriginalRecipient| {
-                original.address_type.len() + 1 + encode_xtext(&original.address).len() <= 500
+            let Ok(Command::Rcpt(again)) = Command::parse(said[1].as_bytes()) else {
+                panic!("not read again: {said:?}");
             };
-            let recipient = Recipient { original: recipient.original.filter(fits), ..recipient };
-            assert_eq!(Command::parse(said[1].as_bytes()), Ok(Command::Rcpt(recipient)), "{said:?}");
+            // What outgrows its limit is left out.
+            let outgrows = |original: &OriginalRecipient| {
+                // Each character as `\x{…}` at the most (RFC 6533 3).
+                let longest = |c: char| format!("{:X}", u32::from(c)).len() + 4;
+                original.address_type.len() + 1 + original.address.chars().map(longest).sum::<usize>() > 500
+            };
+            let left_out = again.original.is_none() && recipient.original.as_ref().is_some_and(outgrows);
+            // The name of utf-8 may be written in another case than it came in.
+            let named = |mut original: OriginalRecipient| {
+                if original.address_type.eq_ignore_ascii_case("utf-8") {
+                    "utf-8".clone_into(&mut original.address_type);
+                }
+                original
+            };
+            let original = recipient.original.map(named).filter(|_| !left_out);
+            let again = Recipient { original: again.original.map(named), ..again };
+            assert_eq!(again, Recipient { original, ..recipient }, "{said:?}");
         }
         Command::XClient(text) | Command::XForward(text) => {
             for known in [&XCLIENT[..], &XFORWARD[..], &[XCLIENT_LOGIN]] {
