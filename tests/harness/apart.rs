@@ -30,6 +30,7 @@ const MDA: &[Listen] = &[
 /// How they are to be started.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    msas: usize,
     mtas: usize,
     accounts: Vec<(String, String)>,
     settings: Vec<(&'static str, String)>,
@@ -37,6 +38,13 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// This many msas before the one mda.
+    #[must_use]
+    pub fn msas(mut self, msas: usize) -> Self {
+        self.msas = msas;
+        self
+    }
+
     /// This many mtas on the one queue.
     #[must_use]
     pub fn mtas(mut self, mtas: usize) -> Self {
@@ -102,7 +110,14 @@ impl Setup {
         let mda_for_msa = format!("msa.mda={to_mda}");
         let mut msa = self.agent(&authority, &folder, "msa", "msa", MSA, &[&mta_for_msa, &mda_for_msa]);
         msa.start().await;
-        Apart { msa, mtas, mda, postgres, queue, directory, folder }
+        let mut other_msas = Vec::new();
+        for number in 2..=self.msas {
+            let name = format!("msa-{number}");
+            let mut msa = self.agent(&authority, &folder, &name, "msa", MSA, &[&mta_for_msa, &mda_for_msa]);
+            msa.start().await;
+            other_msas.push(msa);
+        }
+        Apart { msa, other_msas, mtas, mda, postgres, queue, directory, folder }
     }
 
     fn agent(
@@ -148,6 +163,8 @@ fn local(address: SocketAddr) -> String {
 pub struct Apart {
     /// Takes mail from clients.
     pub msa: Agent,
+    /// So do these, where there is more than one.
+    pub other_msas: Vec<Agent>,
     /// Queue and carry it.
     pub mtas: Vec<Agent>,
     /// Delivers it.
@@ -165,7 +182,7 @@ impl Apart {
     /// How to start them.
     #[must_use]
     pub fn setup() -> Setup {
-        Setup { mtas: 1, accounts: Vec::new(), settings: Vec::new(), telemetry: None }
+        Setup { msas: 1, mtas: 1, accounts: Vec::new(), settings: Vec::new(), telemetry: None }
     }
 
     /// Submission with STARTTLS.

@@ -7,6 +7,7 @@ mod a_proxy_speaks_for_its_clients;
 mod a_sender_says_when_and_how;
 mod a_server_gets_what_it_takes;
 mod a_token_is_a_login;
+mod accounts_keep_to_their_limits;
 mod administrators_look_into_the_queue;
 mod bad_input_gets_a_clear_reply;
 mod dns_rules_are_followed;
