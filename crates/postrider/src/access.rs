@@ -51,8 +51,9 @@ pub(crate) async fn queue(place: &Place) -> anyhow::Result<Arc<dyn QueueAdmin>> 
 async fn open_mda(place: &Place, settings: Settings) -> anyhow::Result<mda::Mda> {
     present(place, directory_path(settings.directory.url.expose()))?;
     // An mda waits for its database for ever; a person does not.
-    let opened =
-        tokio::time::timeout(PATIENCE, mda::Mda::open(&settings.mda(), &service::Context::default())).await;
+    let (settings, context) = (settings.mda(), service::Context::default());
+    // On the heap, because every verb that asks the directory would be as large.
+    let opened = tokio::time::timeout(PATIENCE, Box::pin(mda::Mda::open(&settings, &context))).await;
     opened.map_err(|_| {
         let silence = format!("directory.url: the database does not answer within {PATIENCE:?}");
         Stop::new(Code::Unavailable, anyhow::Error::msg(silence))

@@ -69,8 +69,7 @@ struct AllowedOctets(LimitChange);
 impl FromStr for AllowedOctets {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let octets =
-            |text: &str| text.parse::<ByteSize>().map(ByteSize::get).map_err(|error| error.to_string());
+        let octets = |text: &str| text.parse::<ByteSize>().map(ByteSize::get);
         change(text, octets).map(Self)
     }
 }
