@@ -144,6 +144,7 @@ class Postrider(Server):
             "mta.listen.mx": f"127.0.0.1:{self.port}",
             "msa.listen.submission": "127.0.0.1:0",
             "msa.listen.submission_alt": "127.0.0.1:0",
+            "msa.listen.http": "127.0.0.1:0",
             "msa.listen.submissions": "127.0.0.1:0",
             "service.listen.health": "127.0.0.1:0",
             "service.hostname": f"mx.{HERE}",

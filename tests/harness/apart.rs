@@ -15,6 +15,7 @@ use crate::program;
 const MSA: &[Listen] = &[
     Listen { key: "msa.listen.submission", name: "submission" },
     Listen { key: "msa.listen.submissions", name: "submissions" },
+    Listen { key: "msa.listen.http", name: "http" },
     Listen { key: "service.listen.health", name: "health" },
 ];
 const MTA: &[Listen] = &[

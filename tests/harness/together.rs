@@ -17,6 +17,7 @@ const LISTENS: &[Listen] = &[
     Listen { key: "msa.listen.submission", name: "submission" },
     Listen { key: "msa.listen.submission_alt", name: "submission_alt" },
     Listen { key: "msa.listen.submissions", name: "submissions" },
+    Listen { key: "msa.listen.http", name: "http" },
     Listen { key: "mta.listen.mx", name: "mx" },
     Listen { key: "service.listen.health", name: "health" },
 ];
@@ -111,6 +112,12 @@ impl Together {
     #[must_use]
     pub fn submissions(&self) -> SocketAddr {
         self.agent.address("submissions")
+    }
+
+    /// Submission by HTTP requests.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.agent.address("http")
     }
 
     /// SMTP from other servers.

@@ -56,6 +56,7 @@ async fn when_an_address_is_taken() {
     for key in [
         "msa.listen.submission",
         "msa.listen.submission_alt",
+        "msa.listen.http",
         "msa.listen.submissions",
         "service.listen.health",
     ] {

@@ -9,6 +9,7 @@ use protocol::client;
 use serde::{Deserialize, Serialize};
 use service::config::{ByteSize, ConfigError, Duration, Networks, Service, Telemetry, Tls};
 
+use crate::http::Http;
 pub use auth::{Auth, Named};
 
 /// What the program `msa` reads.
@@ -85,6 +86,8 @@ pub struct Settings {
     pub auth: Auth,
     /// Load balancers that tell in a PROXY header whose connection it is; nobody else may.
     pub proxy_from: Networks,
+    /// `[msa.http]`
+    pub http: Http,
     /// `[msa.limits]`
     pub limits: Limits,
 }
@@ -104,6 +107,7 @@ impl Default for Settings {
             administrators: Vec::new(),
             auth: Auth::default(),
             proxy_from: Networks::default(),
+            http: Http::default(),
             limits: Limits::default(),
         }
     }
@@ -115,9 +119,10 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be meant, with what to change.
     pub fn check(&self, tls: &Tls) -> Result<(), ConfigError> {
-        let Some((key, _)) = self.listen.all().into_iter().find(|(_, address)| address.is_some()) else {
+        let mut all = self.listen.all().into_iter().chain([("http", self.listen.http)]);
+        let Some((key, _)) = all.find(|(_, address)| address.is_some()) else {
             let problem = "nothing to listen on; write at least one of submission = \"0.0.0.0:587\", \
-                           submission_alt = \"0.0.0.0:2525\", submissions = \"0.0.0.0:465\"";
+                           submission_alt = \"0.0.0.0:2525\", submissions = \"0.0.0.0:465\", http = \"0.0.0.0:443\"";
             return Err(ConfigError::invalid("msa.listen", problem));
         };
         for (name, file) in [("tls.certificate_file", &tls.certificate_file), ("tls.key_file", &tls.key_file)]
@@ -137,6 +142,7 @@ impl Settings {
             ));
         }
         self.auth.check()?;
+        self.http.check()?;
         self.limits.check()
     }
 
@@ -157,10 +163,12 @@ pub struct Listen {
     pub submission_alt: Option<SocketAddr>,
     /// Submission with TLS from the first octet (RFC 8314), port 465.
     pub submissions: Option<SocketAddr>,
+    /// Submission by HTTP requests.
+    pub http: Option<SocketAddr>,
 }
 
 impl Listen {
-    /// Names and addresses.
+    /// Names and addresses of those that speak SMTP.
     #[must_use]
     pub fn all(&self) -> [(&'static str, Option<SocketAddr>); 3] {
         [

@@ -6,6 +6,7 @@ mod author;
 mod completion;
 mod config;
 mod edit;
+mod http;
 mod inquiries;
 mod metrics;
 mod policy;
@@ -16,6 +17,7 @@ mod resent;
 mod sender;
 mod submission;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mail::Domain;
@@ -26,10 +28,12 @@ use service::Context;
 use service::clock::Clock;
 use service::config::{ConfigError, Tls};
 use smtp::server::{self, Budget, Timeouts, TlsMode};
-use smtp::tls::{CertificateFiles, TlsError};
+use smtp::tls::{CertificateFiles, ServerTls, TlsError};
 
 pub use config::{Auth, Config, Limits, Listen, Named, Settings};
+pub use http::Http;
 
+use http::Api;
 use inquiries::Inquiries;
 use metrics::Metrics;
 use quota::Quota;
@@ -102,12 +106,39 @@ pub async fn serve(config: &Config, others: Others, context: &Context) -> anyhow
             Ok(())
         });
     }
+    if let Some(address) = config.msa.listen.http {
+        serve_http(config, address, agent, settings, certificate.tls(), context)?;
+    }
     let token = context.shutdown.token();
     context.shutdown.spawn("the watch over the certificate", async move {
         certificate.keep_current(token).await;
         Ok(())
     });
     listening.ready();
+    Ok(())
+}
+
+fn serve_http(
+    config: &Config,
+    address: SocketAddr,
+    agent: Arc<Submissions>,
+    sessions: Arc<server::Settings>,
+    certificate: &Arc<ServerTls>,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let listener = service::net::bind(address, "msa.listen.http")?;
+    let address = listener.local_addr()?;
+    context.listening.add("http", address);
+    let settings = config.msa.http.clone();
+    if settings.insecure && !address.ip().is_loopback() {
+        tracing::warn!(%address, "HTTP submission is served without TLS: passwords pass in clear text");
+    }
+    let tls = (!settings.insecure).then(|| Arc::clone(certificate));
+    let serving = http::serve(listener, Api::new(agent, settings, sessions), tls, context.shutdown.token());
+    context.shutdown.spawn("HTTP submission", async move {
+        serving.await;
+        Ok(())
+    });
     Ok(())
 }
 

@@ -44,6 +44,15 @@ pub(crate) fn unfit(why: &Unfit) -> Reply {
     Reply::new(554, (5, 6, 0), format!("The message cannot be sent: {why}"))
 }
 
+/// A client gave the same idempotency key to two different requests.
+pub(crate) fn key_of_another() -> Reply {
+    Reply::new(
+        550,
+        (5, 5, 4),
+        "The idempotency key was used for another request; give each request one of its own",
+    )
+}
+
 /// The mta cannot be reached, or nobody can say what it did: the client keeps the message and tries again.
 pub(crate) fn not_queued() -> Reply {
     Reply::new(451, (4, 3, 0), "The message cannot be queued now and was not accepted, try again later")

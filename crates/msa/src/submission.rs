@@ -7,7 +7,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mail::quota::Cost;
-use mail::{Account, Credentials, Domain, Envelope, Recipient, Resolution, ScramChallenge, Timestamp};
+use mail::{
+    Account, Credentials, Domain, Envelope, IdempotencyKey, Recipient, Resolution, ScramChallenge, Timestamp,
+};
 use protocol::{Authentication, Directory, Error, ErrorKind, Relay, Submission, Submitted};
 use service::clock::Clock;
 use smtp::reply::{self, Reply};
@@ -78,9 +80,7 @@ impl Agent for Submissions {
     }
 
     async fn mail(&self, session: &SessionInfo, envelope: &Envelope) -> Result<(), Reply> {
-        let account = account(session)?;
-        self.may_send(account, envelope)?;
-        self.quota.room(account, self.now()).await
+        self.may_send(account(session)?, envelope).await
     }
 
     async fn rcpt(
@@ -89,14 +89,13 @@ impl Agent for Submissions {
         envelope: &Envelope,
         recipient: &Recipient,
     ) -> Result<(), Reply> {
-        self.quota.recipient(account(session)?, envelope.recipients.len(), self.now())?;
-        self.may_receive(recipient).await
+        self.may_receive(account(session)?, envelope, recipient).await
     }
 
     async fn data(&self, session: &SessionInfo, envelope: Envelope, content: Bytes) -> Reply {
         let size = content.len();
         let submitted = match Client::of(session) {
-            Ok(client) => self.submit(&client, envelope, content).await,
+            Ok(client) => self.submit(&client, envelope, content, None).await,
             Err(refused) => Err(refused),
         };
         let trace = protocol::trace::current();
@@ -141,15 +140,21 @@ impl Submissions {
     }
 
     /// The null reverse-path is everybody's: clients send disposition notifications with it (RFC 8098 3).
-    pub(crate) fn may_send(&self, account: &Account, envelope: &Envelope) -> Result<(), Reply> {
+    pub(crate) async fn may_send(&self, account: &Account, envelope: &Envelope) -> Result<(), Reply> {
         match envelope.reverse_path.mailbox() {
             Some(mailbox) if !self.sender(account).owns(mailbox) => Err(refusal::reverse_path()),
-            _ => Ok(()),
+            _ => self.quota.room(account, self.now()).await,
         }
     }
 
-    /// Submission goes anywhere; what is ours must be there (RFC 6409 3.1).
-    pub(crate) async fn may_receive(&self, recipient: &Recipient) -> Result<(), Reply> {
+    /// Submission goes anywhere; what is ours must be there (RFC 6409 3.1). The envelope has the recipients before.
+    pub(crate) async fn may_receive(
+        &self,
+        account: &Account,
+        envelope: &Envelope,
+        recipient: &Recipient,
+    ) -> Result<(), Reply> {
+        self.quota.recipient(account, envelope.recipients.len(), self.now())?;
         match self.directory.resolve(&recipient.forward_path).await {
             Ok(Resolution::Deliverable(_) | Resolution::NotLocal) => Ok(()),
             Ok(Resolution::UnknownUser) => Err(reply::unknown_user()),
@@ -166,6 +171,7 @@ impl Submissions {
         client: &Client<'_>,
         mut envelope: Envelope,
         content: Bytes,
+        key: Option<IdempotencyKey>,
     ) -> Result<Submitted, Reply> {
         let content = repair(&mut envelope, content)?;
         let sender = self.sender(client.account);
@@ -178,14 +184,14 @@ impl Submissions {
         let content = complete(&content, &sender, &fresh)?;
         let cost = Cost { recipients: envelope.recipients.len() as u64, octets: content.len() as u64 };
         let receipt = self.quota.charge(client.account, cost, fresh.now).await?;
-        let submission = Submission {
-            envelope,
-            content,
-            tls: client.tls.map(str::to_owned),
-            by: self.host.clone(),
-            key: None,
-        };
+        let submission =
+            Submission { envelope, content, tls: client.tls.map(str::to_owned), by: self.host.clone(), key };
         let submitted = match self.relay.enqueue(submission).await {
+            // Another request has paid for it.
+            Ok(submitted) if submitted.repeated.is_some() => {
+                self.quota.give_back(client.account, receipt, ErrorKind::AlreadyExists).await;
+                submitted
+            }
             Ok(submitted) => submitted,
             Err(error) => {
                 self.quota.give_back(client.account, receipt, error.kind).await;
@@ -207,11 +213,10 @@ fn not_taken(peer: IpAddr, error: Error) -> Reply {
     tracing::warn!(%error, %peer, "a message was not taken by the mta");
     match error.kind {
         ErrorKind::Overloaded => reply::storage_full(),
+        ErrorKind::AlreadyExists => refusal::key_of_another(),
         ErrorKind::Rejected => refusal::rejected(error.message),
-        ErrorKind::Unavailable
-        | ErrorKind::Unknown
-        | ErrorKind::Internal
-        | ErrorKind::NotFound
-        | ErrorKind::AlreadyExists => refusal::not_queued(),
+        ErrorKind::Unavailable | ErrorKind::Unknown | ErrorKind::Internal | ErrorKind::NotFound => {
+            refusal::not_queued()
+        }
     }
 }

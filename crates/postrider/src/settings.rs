@@ -161,6 +161,8 @@ fn base(folder: &Path, sandbox: bool) -> Result<String, ConfigError> {
             msa.listen.submission = "127.0.0.1:1587"
             msa.listen.submission_alt = "127.0.0.1:2525"
             msa.listen.submissions = "127.0.0.1:1465"
+            msa.listen.http = "127.0.0.1:8587"
+            msa.http.insecure = {sandbox}
             mta.listen.mx = "127.0.0.1:1025"
         "#
     );

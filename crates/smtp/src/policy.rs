@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use mail::{Mailbox, Priority, Timestamp};
+use mail::{DeliverBy, DeliverByMode, Hold, Mailbox, Priority, Timestamp};
 
 use crate::extension::MaxHold;
+use crate::reply::{self, Reply};
 
 /// What time it is. Passed in, like all time.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -56,6 +57,24 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// Whether a message may have these times (RFC 2852 4, RFC 4865 4.2).
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check_times(&self, deliver_by: Option<DeliverBy>, hold: Option<Hold>) -> Result<(), Reply> {
+        let least = self.min_deliver_by;
+        if deliver_by.is_some_and(|by| by.mode == DeliverByMode::Return && by.seconds < i64::from(least)) {
+            return Err(reply::deliver_by_too_soon(least));
+        }
+        match (&self.future_release, hold) {
+            (_, None) => Ok(()),
+            (None, Some(_)) => Err(reply::parameter_unknown()),
+            (Some(offer), Some(hold)) => offer.check(hold, deliver_by.map(|by| by.seconds)),
+        }
+    }
+}
+
 /// How long messages are held (RFC 4865).
 #[derive(Clone)]
 pub struct FutureRelease {
@@ -72,6 +91,24 @@ impl FutureRelease {
         let seconds = self.max_seconds;
         let until = (self.now)() + std::time::Duration::from_secs(seconds.into());
         MaxHold { seconds, until: until.whole_seconds() }
+    }
+
+    /// What RFC 4865 4.2 and 5.2.2 want of a hold. HOLDFOR and BY are compared as they stand, HOLDUNTIL by the clock.
+    fn check(&self, hold: Hold, deliver_by: Option<i64>) -> Result<(), Reply> {
+        let millis = match hold {
+            Hold::For(seconds) => i64::from(seconds) * 1000,
+            Hold::Until(time) => time.as_millis().saturating_sub((self.now)().as_millis()),
+        };
+        if millis <= 0 {
+            return Err(reply::hold_is_over());
+        }
+        if millis > i64::from(self.max_seconds) * 1000 {
+            return Err(reply::hold_too_long(self.max_seconds));
+        }
+        if deliver_by.is_some_and(|seconds| millis > seconds.saturating_mul(1000)) {
+            return Err(reply::hold_beyond_deliver_by());
+        }
+        Ok(())
     }
 }
 

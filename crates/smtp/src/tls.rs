@@ -6,6 +6,7 @@ mod clients;
 mod files;
 mod info;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
@@ -16,6 +17,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
 };
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use clients::ClientCertificates;
 
@@ -80,6 +84,17 @@ impl ServerTls {
         let secrets = Secrets::read(certificate, key, self.client_authority.as_deref())?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(secrets);
         Ok(())
+    }
+
+    /// Makes a connection a TLS one, for what is spoken beside SMTP; the caller bounds the time.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, TlsInfo)> {
+        let secrets = self.current();
+        let stream = TlsAcceptor::from(secrets.config()).accept(stream).await?;
+        let info = secrets.info(stream.get_ref().1);
+        Ok((stream, info))
     }
 
     pub(crate) fn current(&self) -> Arc<Secrets> {

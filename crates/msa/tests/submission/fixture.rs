@@ -55,21 +55,27 @@ impl Drop for Fixture {
 
 impl Fixture {
     pub(crate) async fn start() -> Self {
-        Self::start_with(|_| {}).await
+        Self::start_with(|settings| settings.http.insecure = true).await
     }
 
     /// With settings of the test's own.
     pub(crate) async fn start_with(change: impl FnOnce(&mut msa::Settings)) -> Self {
+        Self::start_whole(|config| change(&mut config.msa)).await
+    }
+
+    /// With any settings of the test's own.
+    pub(crate) async fn start_whole(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.service.hostname = Some("msa.example.test".to_owned());
         config.tls.certificate_file = Some(folder.path().join("tls.pem"));
         config.tls.key_file = Some(folder.path().join("tls.pem"));
         let local = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-        config.msa.listen = msa::Listen { submission: local, submission_alt: local, submissions: local };
+        config.msa.listen =
+            msa::Listen { submission: local, submission_alt: local, submissions: local, http: local };
         config.msa.limits.message_size = ByteSize::mib(1);
         config.msa.limits.auth_failures = 3;
-        change(&mut config.msa);
+        change(&mut config);
         write_certificate(&folder.path().join("tls.pem"));
 
         // Monday, 23 November 2026, 17:44:00.
@@ -88,7 +94,7 @@ impl Fixture {
         Self { relay, directory, quotas, context, _certificate: folder }
     }
 
-    fn address(&self, port: &str) -> SocketAddr {
+    pub(crate) fn address(&self, port: &str) -> SocketAddr {
         self.context.listening.get(port).unwrap()
     }
 

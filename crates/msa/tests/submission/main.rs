@@ -1,7 +1,9 @@
 //! Submission over real sockets, with an mta and a directory that live in the test.
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as the test itself")]
 
+mod described;
 mod fixture;
+mod http;
 mod inquiries;
 mod quotas;
 

@@ -66,6 +66,7 @@ pub(crate) fn run(arguments: Up, place: &Place, output: Output) -> anyhow::Resul
         sandbox: settings.service.sandbox,
         listening: std::collections::BTreeMap::new(),
         accounts: Vec::new(),
+        http_insecure: settings.msa.http.insecure,
         self_signed,
         command: command(place),
     };

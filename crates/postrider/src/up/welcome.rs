@@ -21,6 +21,8 @@ pub(super) struct Welcome {
     pub(super) sandbox: bool,
     pub(super) listening: BTreeMap<String, SocketAddr>,
     pub(super) accounts: Vec<Prepared>,
+    /// Whether HTTP submission is served without TLS.
+    pub(super) http_insecure: bool,
     /// Whether clients cannot know the certificate.
     pub(super) self_signed: bool,
     /// How this program is called, with the options that lead to the same data.
@@ -67,6 +69,10 @@ impl Welcome {
             if let Some(address) = self.listening.get(name) {
                 place(label, format!("{:<17} {}", address.to_string(), style.dim(how)));
             }
+        }
+        if let Some(http) = self.listening.get("http") {
+            let scheme = if self.http_insecure { "http" } else { "https" };
+            place("", format!("{scheme}://{http}/v1/messages {}", style.dim("JSON, login")));
         }
         if let Some(health) = self.listening.get("health") {
             place("Health", format!("http://{health}/readyz"));
@@ -162,7 +168,13 @@ mod tests {
         Welcome {
             data: "data".into(),
             sandbox: true,
-            listening: [("submission".to_owned(), address(1587)), ("mx".to_owned(), address(1025))].into(),
+            http_insecure: true,
+            listening: [
+                ("http".to_owned(), address(8587)),
+                ("submission".to_owned(), address(1587)),
+                ("mx".to_owned(), address(1025)),
+            ]
+            .into(),
             accounts: vec![Prepared {
                 address: "demo@localhost".parse().unwrap(),
                 made,
@@ -182,6 +194,7 @@ mod tests {
             "abcde-fghij   shown this once",
             "smtp://127.0.0.1:1587 --user demo@localhost:abcde-fghij",
             "--insecure",
+            "http://0.0.0.0:8587/v1/messages JSON, login",
             "swaks --server 127.0.0.1:1587 --tls --auth-user demo@localhost --auth-password abcde-fghij",
             "target/release/postrider mail list demo@localhost",
         ] {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use clap::Subcommand;
 use mail::timeline::{MessageView, PendingState, PendingView};
-use mail::{QueueId, Timestamp};
+use mail::{QueueId, QueueIdError, Timestamp};
 use protocol::MessageFilter;
 use serde::Serialize;
 
@@ -34,9 +34,17 @@ pub(crate) enum Verb {
     },
     /// Show one message, waiting or finished, and what happened to it
     Show {
-        /// Its queue id, from the reply to the client or from `queue list`
+        /// Its queue id, from the reply to the client or from `queue list`; that of one of its recipients does as well
+        #[arg(value_parser = of_message)]
         id: QueueId,
     },
+}
+
+/// The message's part of an id: HTTP submission gives each recipient one, behind a hyphen.
+fn of_message(text: &str) -> Result<QueueId, String> {
+    let (id, number) = text.split_once('-').unwrap_or((text, "0"));
+    number.parse::<u16>().map_err(|_| "behind the hyphen stands a recipient's number".to_owned())?;
+    id.parse().map_err(|error: QueueIdError| error.to_string())
 }
 
 #[derive(Debug, Serialize)]

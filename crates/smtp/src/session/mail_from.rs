@@ -1,10 +1,9 @@
 //! MAIL: whether its parameters can be granted, and the envelope that they make.
 
-use mail::{DeliverByMode, Envelope, Hold, Origin, Priority, ReversePath};
+use mail::{Envelope, Origin, Priority, ReversePath};
 
 use super::{Asked, Question, Session, Step};
 use crate::command::MailParameters;
-use crate::policy::FutureRelease;
 use crate::reply::{self, Reply};
 
 impl Session {
@@ -25,16 +24,7 @@ impl Session {
         if parameters.require_tls && self.info.tls.is_none() {
             return Err(reply::require_tls_needs_tls());
         }
-        let least = self.settings.policy.min_deliver_by;
-        let by = parameters.deliver_by;
-        if by.is_some_and(|by| by.mode == DeliverByMode::Return && by.seconds < i64::from(least)) {
-            return Err(reply::deliver_by_too_soon(least));
-        }
-        match (&self.settings.policy.future_release, parameters.hold) {
-            (_, None) => Ok(()),
-            (None, Some(_)) => Err(reply::parameter_unknown()),
-            (Some(offer), Some(hold)) => check_hold(offer, hold, by.map(|by| by.seconds)),
-        }
+        self.settings.policy.check_times(parameters.deliver_by, parameters.hold)
     }
 
     /// Asks whether mail from here is taken.
@@ -82,22 +72,4 @@ impl Session {
             tick,
         }
     }
-}
-
-/// What RFC 4865 4.2 and 5.2.2 want of a hold. HOLDFOR and BY are compared as they stand, HOLDUNTIL by the clock.
-fn check_hold(offer: &FutureRelease, hold: Hold, deliver_by: Option<i64>) -> Result<(), Reply> {
-    let millis = match hold {
-        Hold::For(seconds) => i64::from(seconds) * 1000,
-        Hold::Until(time) => time.as_millis().saturating_sub((offer.now)().as_millis()),
-    };
-    if millis <= 0 {
-        return Err(reply::hold_is_over());
-    }
-    if millis > i64::from(offer.max_seconds) * 1000 {
-        return Err(reply::hold_too_long(offer.max_seconds));
-    }
-    if deliver_by.is_some_and(|seconds| millis > seconds * 1000) {
-        return Err(reply::hold_beyond_deliver_by());
-    }
-    Ok(())
 }
