@@ -9,6 +9,7 @@ mod a_server_gets_what_it_takes;
 mod a_token_is_a_login;
 mod accounts_keep_to_their_limits;
 mod administrators_look_into_the_queue;
+mod an_application_sends_by_http;
 mod bad_input_gets_a_clear_reply;
 mod dns_rules_are_followed;
 mod mail_is_tried_again_until_it_is_taken;

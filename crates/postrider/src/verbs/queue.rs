@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use clap::Subcommand;
 use mail::timeline::{MessageView, PendingState, PendingView};
-use mail::{QueueId, QueueIdError, Timestamp};
+use mail::{QueueId, Timestamp};
 use protocol::MessageFilter;
 use serde::Serialize;
 
@@ -44,7 +44,7 @@ pub(crate) enum Verb {
 fn of_message(text: &str) -> Result<QueueId, String> {
     let (id, number) = text.split_once('-').unwrap_or((text, "0"));
     number.parse::<u16>().map_err(|_| "behind the hyphen stands a recipient's number".to_owned())?;
-    id.parse().map_err(|error: QueueIdError| error.to_string())
+    id.parse::<QueueId>().map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Serialize)]
