@@ -68,6 +68,11 @@ async fn commands_exist() {
                 [program, ..] if program.starts_with("./") || program.contains('/') => {
                     assert!(root().join(program).is_file(), "{path}: {command}");
                 }
+                ["curl", url, ..] => {
+                    let asked = url.splitn(4, '/').nth(3).unwrap_or_default();
+                    let described = read("docs/api/openapi.json");
+                    assert!(described.contains(&format!("\"/{asked}\": {{")), "{path}: {command}");
+                }
                 [] | ["#" | "cargo" | "just", ..] => {}
                 _ => panic!("{path}: is there a {command}?"),
             }

@@ -6,7 +6,7 @@ use crate::tree::{files, is_rust};
 const LINES: usize = 500;
 
 /// Longer ones, each with its reason.
-const LONGER: &[(&str, &str)] = &[];
+const LONGER: &[(&str, &str)] = &[("docs/api/openapi.json", "it is generated")];
 
 #[test]
 fn no_file_is_long_without_a_reason() {
