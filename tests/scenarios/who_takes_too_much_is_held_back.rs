@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use tests::maildir::field;
 use tests::wait::eventually;
 use tests::{Client, Together};
+use tokio::process::Command;
 
 const ALICE: &str = "alice@example.test";
 const CONTENT: &[u8] = b"From: stranger@elsewhere.test\r\nSubject: one\r\n\r\nbody\r\n";
@@ -182,4 +183,27 @@ async fn a_load_balancer_is_believed_and_nobody_else() {
     let mut silent = Client::connect_from(host(2), together.mx()).await;
     silent.send("EHLO client.test\r\n").await.unwrap();
     assert_eq!(silent.rest().await, b"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_run_out_and_come_back() {
+    let mut together = Together::setup().domain("example.test").account(ALICE, "secret").start().await;
+    let process = together.agent.process().id();
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    let limit = format!("--nofile={}:", open + 20);
+    let limited =
+        Command::new("prlimit").args(["--pid", &process.to_string(), &limit]).status().await.unwrap();
+    assert!(limited.success());
+    let mut many = Vec::new();
+    for n in 2..42 {
+        many.push(Client::connect_from(host(n), together.mx()).await);
+    }
+    eventually("the limit", async || {
+        together.agent.log().contains("cannot accept connections").then_some(())
+    })
+    .await;
+    drop(many);
+    let mut client = Client::greeted(together.mx()).await;
+    assert_eq!(client.transact("stranger@elsewhere.test", &[ALICE], CONTENT).await.code, 250);
+    together.maildir(ALICE).holds(1).await;
 }
