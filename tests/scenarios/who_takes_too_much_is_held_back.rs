@@ -2,11 +2,11 @@
 //! balancer tells whose connection it is. 127.0.0.0/8 has an address for everybody; nobody is exempt here.
 
 use std::net::IpAddr;
+use std::process::Command;
 
 use tests::maildir::field;
 use tests::wait::eventually;
 use tests::{Client, Together};
-use tokio::process::Command;
 
 const ALICE: &str = "alice@example.test";
 const CONTENT: &[u8] = b"From: stranger@elsewhere.test\r\nSubject: one\r\n\r\nbody\r\n";
@@ -191,8 +191,7 @@ async fn files_run_out_and_come_back() {
     let process = together.agent.process().id();
     let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
     let limit = format!("--nofile={}:", open + 20);
-    let limited =
-        Command::new("prlimit").args(["--pid", &process.to_string(), &limit]).status().await.unwrap();
+    let limited = Command::new("prlimit").args(["--pid", &process.to_string(), &limit]).status().unwrap();
     assert!(limited.success());
     let mut many = Vec::new();
     for n in 2..42 {
