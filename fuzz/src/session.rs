@@ -116,6 +116,7 @@ impl Play {
         for _ in 0..self.session.input().len() * 4 + 16 {
             match self.session.step() {
                 Step::Read => return self.listen(),
+                Step::Write => self.listen(),
                 Step::Ask(question) => {
                     let answer = self.answer(question);
                     self.session.answer(answer);

@@ -53,16 +53,19 @@ fn greeted() -> Session {
 /// Feeds octets to the session, and says yes to all that it asks; how many octets it answered.
 fn feed(session: &mut Session, octets: &[u8]) -> usize {
     session.input().extend_from_slice(octets);
+    let mut said = 0;
     loop {
         match session.step() {
             Step::Ask(question) => {
                 let answer = yes(question);
                 session.answer(answer);
             }
-            Step::Read => {
-                let said = session.output().len();
+            step @ (Step::Write | Step::Read) => {
+                said += session.output().len();
                 session.output().clear();
-                return said;
+                if matches!(step, Step::Read) {
+                    return said;
+                }
             }
             Step::Handshake | Step::Close => panic!("the session ends"),
         }

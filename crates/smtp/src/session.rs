@@ -51,6 +51,9 @@ pub use step::{Answer, Question, Step};
 const FIRST_RESERVATION: usize = 64 * 1024;
 /// Memory on top of SIZE, which is an estimate (RFC 1870 5).
 const SIZE_SLACK: usize = 4 * 1024;
+/// Replies that wait at most, but for the one that goes over it: short commands have long replies, and who sends many of them
+/// and reads nothing is not to hold memory.
+const OUTPUT_LIMIT: usize = 8 * 1024;
 
 /// A mail transaction after MAIL was accepted.
 #[derive(Debug)]
@@ -201,14 +204,18 @@ impl Session {
                     self.state = State::Handshake;
                     return Step::Handshake;
                 }
-                State::Data(transaction, decoder) => self.read_content(transaction, decoder),
-                State::Chunk(transaction, chunks, chunk) => self.read_chunk(transaction, chunks, chunk),
-                State::RefusedChunk(refused) => self.read_refused_chunk(refused),
                 State::Asked(asked) => {
                     // Stepped before it was answered: nothing can be done but wait.
                     self.state = State::Asked(asked);
                     return Step::Read;
                 }
+                state if self.output.len() > OUTPUT_LIMIT => {
+                    self.state = state;
+                    return Step::Write;
+                }
+                State::Data(transaction, decoder) => self.read_content(transaction, decoder),
+                State::Chunk(transaction, chunks, chunk) => self.read_chunk(transaction, chunks, chunk),
+                State::RefusedChunk(refused) => self.read_refused_chunk(refused),
                 state => self.read_line(state),
             };
             if let Some(step) = step {
@@ -438,3 +445,6 @@ impl Session {
         reply
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,13 @@ impl Connection {
             }
             match step {
                 Step::Ask(question) => self.ask(question).await,
+                Step::Write => {
+                    // Judged like those before a read: the command that the peer must wait behind may be the one that is
+                    // answered here.
+                    if self.judge().await? {
+                        self.write().await?;
+                    }
+                }
                 Step::Read => {
                     if !self.judge().await? {
                         continue;

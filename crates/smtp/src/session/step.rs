@@ -11,6 +11,8 @@ use crate::reply::Reply;
 pub enum Step {
     /// Write the output, then add octets to the input.
     Read,
+    /// Write the output and go on without reading: more was asked already than is answered at once.
+    Write,
     /// Put the question to the agent and give the answer to [`Session::answer`](super::Session::answer).
     Ask(Question),
     /// Write the output, then let the TLS handshake happen and call [`Session::secured`](super::Session::secured).

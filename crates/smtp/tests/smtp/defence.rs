@@ -396,3 +396,22 @@ async fn the_header_comes_before_the_handshake() {
         assert_eq!(taken[0].0.origin.address, Some("2001:db8::1".parse().unwrap()));
     }
 }
+
+#[tokio::test]
+async fn who_asks_much_at_once_hears_all_of_it() {
+    let server = Server::start(limited(|_| ()), TlsMode::None);
+    let mut one = greeted(&server, 2).await;
+    say(&mut one, "EHLO a\r\n", "250 ").await;
+    let (mut reader, mut writer) = one.split();
+    let mut said = String::new();
+    let asking = async {
+        writer.write_all(&b"HELP\r\n".repeat(20_000)).await.unwrap();
+        writer.write_all(b"QUIT\r\n").await.unwrap();
+    };
+    let reading = tokio::io::AsyncReadExt::read_to_string(&mut reader, &mut said);
+    let ((), read) = tokio::time::timeout(LONG / 50, async { tokio::join!(asking, reading) }).await.unwrap();
+    read.unwrap();
+    assert_eq!(said.lines().filter(|line| line.starts_with("214 ")).count(), 20_000);
+    assert!(said.contains("\r\n221 "));
+    server.stop().await;
+}

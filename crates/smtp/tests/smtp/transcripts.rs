@@ -87,6 +87,7 @@ impl Machine {
         if self.state != "close" {
             self.session.input().extend_from_slice(octets);
         }
+        let mut said = Vec::new();
         loop {
             self.state = match self.session.step() {
                 Step::Ask(question) => {
@@ -94,12 +95,16 @@ impl Machine {
                     self.session.answer(answer);
                     continue;
                 }
+                Step::Write => {
+                    said.extend(std::mem::take(self.session.output()));
+                    continue;
+                }
                 Step::Read => "read",
                 Step::Handshake => "handshake",
                 Step::Close => "close",
             };
-            let output = std::mem::take(self.session.output());
-            return String::from_utf8(output.to_vec()).unwrap();
+            said.extend(std::mem::take(self.session.output()));
+            return String::from_utf8(said).unwrap();
         }
     }
 
