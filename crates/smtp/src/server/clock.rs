@@ -79,9 +79,12 @@ impl Clock {
         }
     }
 
-    /// The end of the session.
-    pub(super) fn end(&self) -> Instant {
-        self.session
+    /// By when the session is over whatever it does now, and what has ended then.
+    pub(super) fn end(&self, reserved_place: bool) -> (Instant, End) {
+        match self.authentication.filter(|until| reserved_place && *until < self.session) {
+            Some(until) => (until, End::Authentication),
+            None => (self.session, End::Session),
+        }
     }
 
     /// By when a handshake that begins now must be done.
@@ -196,7 +199,10 @@ mod tests {
         clock.look(Reading { reserved_place: true, ..Reading::default() }, &timeouts, now);
         assert_eq!(clock.until(now), (now + timeouts.authentication, End::Authentication));
         assert_eq!(clock.handshake(now), now + timeouts.authentication);
+        assert_eq!(clock.end(true), (now + timeouts.authentication, End::Authentication));
+        assert_eq!(clock.end(false), (now + timeouts.session, End::Session));
         clock.look(Reading::default(), &timeouts, now);
         assert_eq!(clock.until(now), (now + timeouts.command, End::Silence));
+        assert_eq!(clock.end(true), (now + timeouts.session, End::Session));
     }
 }

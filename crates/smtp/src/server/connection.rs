@@ -25,7 +25,8 @@ use crate::session::{Answer, Question, Session, Step};
 use crate::stream::Stream;
 use crate::tls::{ServerTls, TlsInfo};
 
-/// Octets and time that a peer may still send after we closed, so that it reads our last reply before a reset.
+/// Octets and time that a peer may still send after we closed, so that it reads our last reply before a reset; and the time
+/// that it has at least to take any reply.
 const LINGER_OCTETS: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 /// A buffer that grew over this is given back when it is empty.
@@ -95,6 +96,7 @@ impl Connection {
                     // answered here.
                     if self.judge().await? {
                         self.write().await?;
+                        self.interrupt_where_over();
                     }
                 }
                 Step::Read => {
@@ -171,7 +173,8 @@ impl Connection {
         let delay = self.guard.tarpit(errors, &self.server.settings.tarpit);
         self.guard.seen(errors);
         if !delay.is_zero() {
-            let until = self.clock.end().min(Instant::now() + delay);
+            let (end, _) = self.clock.end(self.guard.place.is_reserved());
+            let until = end.min(Instant::now() + delay);
             Box::pin(async {
                 tokio::select! {
                     () = tokio::time::sleep_until(until) => {}
@@ -306,19 +309,49 @@ impl Connection {
         granted
     }
 
-    /// Writes the replies that wait, all of a pipelined batch at once.
+    /// Between two parts of the replies to one batch, where nothing is read that would end with the time.
+    fn interrupt_where_over(&mut self) {
+        let (until, end) = self.clock.end(self.guard.place.is_reserved());
+        if Instant::now() >= until {
+            if let Some(reason) = end.reason() {
+                self.guard.offend(reason);
+            }
+            self.session.interrupt(&end.reply());
+        } else if self.server.shutdown.is_cancelled() && !self.session.is_in_data() {
+            self.session.interrupt(&reply::shutting_down());
+        }
+    }
+
+    /// Writes the replies that wait, all of a pipelined batch at once. A peer that does not read them has until the session
+    /// is over, or the service goes down, and then a moment: it is not to miss what became of its message.
     async fn write(&mut self) -> io::Result<()> {
         let output = self.session.output();
         if output.is_empty() {
             return Ok(());
         }
         let output = std::mem::take(output);
+        let (end, _) = self.clock.end(self.guard.place.is_reserved());
+        let now = Instant::now();
+        let until = end.min(now + self.server.settings.timeouts.command).max(now + LINGER);
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let written = async {
-            stream.write_all(&output).await?;
-            stream.flush().await
-        };
-        tokio::time::timeout(self.server.settings.timeouts.command, written).await?
+        let shutdown = &self.server.shutdown;
+        // Boxed, so that a session does not hold room for it all its life.
+        Box::pin(async {
+            let written = async {
+                stream.write_all(&output).await?;
+                stream.flush().await
+            };
+            let going_down = async {
+                shutdown.cancelled().await;
+                tokio::time::sleep(LINGER).await;
+            };
+            tokio::select! {
+                biased;
+                written = tokio::time::timeout_at(until, written) => written?,
+                () = going_down => Err(io::ErrorKind::TimedOut.into()),
+            }
+        })
+        .await
     }
 
     /// Reads what comes, or interrupts the session when time is up or the service goes down. 0 is the end.

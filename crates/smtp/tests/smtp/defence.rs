@@ -415,3 +415,57 @@ async fn who_asks_much_at_once_hears_all_of_it() {
     assert!(said.contains("\r\n221 "));
     server.stop().await;
 }
+
+/// A peer that asks until the server, whose replies it does not read, takes no more.
+async fn stuffed(server: &Server, n: u8) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    // Little room, so that it is full soon.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.set_send_buffer_size(4096).unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, n], 0))).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    read_until(&mut stream, "220 ").await;
+    say(&mut stream, "EHLO a\r\n", "250 ").await;
+    let questions = b"HELP\r\n".repeat(2730);
+    while let Ok(written) = tokio::time::timeout(5 * SHORT, stream.write_all(&questions)).await {
+        if written.is_err() {
+            break;
+        }
+    }
+    stream
+}
+
+#[tokio::test]
+async fn who_reads_no_replies_is_cut_off_when_its_session_is_over() {
+    let (tls, _) = certificate("localhost");
+    for reserved in [false, true] {
+        let mut settings = limited(|_| ());
+        if reserved {
+            settings = Settings {
+                max_sessions: 2,
+                reserved_sessions: 1,
+                mechanisms: vec![smtp::sasl::Mechanism::Plain],
+                ..settings
+            };
+            settings.timeouts.authentication = 10 * SHORT;
+        } else {
+            settings.timeouts.session = 10 * SHORT;
+        }
+        let server = Server::start(settings, TlsMode::StartTls(Arc::clone(&tls)));
+        let first = greeted(&server, 2).await;
+        let mut second = stuffed(&server, 3).await;
+        // What the server does not read makes a reset of the end.
+        let ended = async { while second.write_all(b"HELP\r\n").await.is_ok() {} };
+        tokio::time::timeout(LONG / 50, ended).await.expect("an end");
+        drop(first);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_reads_no_replies_does_not_hold_up_a_shutdown() {
+    let server = Server::start(limited(|_| ()), TlsMode::None);
+    let one = stuffed(&server, 2).await;
+    server.stop().await;
+    drop(one);
+}
