@@ -90,10 +90,7 @@ impl Charges {
     }
 
     pub(crate) async fn send(&self, order: Order) -> Result<(), Error> {
-        self.0
-            .send_timeout(order, WAIT)
-            .await
-            .map_err(|_| Error::Uncounted("too many wait for it".to_owned()))
+        self.0.send_timeout(order, WAIT).await.map_err(|_| Error::Crowded)
     }
 }
 

@@ -12,7 +12,10 @@ pub enum Error {
     /// Too many passwords wait to be checked.
     #[error("too many passwords are being checked at once")]
     Busy,
-    /// A message could not be counted: the account's quota cannot be read or written now.
+    /// Too many messages wait to be counted; this one was not.
+    #[error("too many messages wait to be counted")]
+    Crowded,
+    /// Whether a message was counted is not known: the database broke off, or did not answer in time.
     #[error("the quota cannot be charged now: {0}")]
     Uncounted(String),
     /// The schema is missing or older than this program.

@@ -50,8 +50,12 @@ pub(crate) fn to_agent(error: &directory::Error) -> protocol::Error {
         Of::AlreadyExists(_) => ErrorKind::AlreadyExists,
         Of::NotFound(_) => ErrorKind::NotFound,
         Of::Rejected(_) | Of::TooManyMembers(_) => ErrorKind::Rejected,
-        Of::Busy => ErrorKind::Overloaded,
-        Of::Unavailable(_) | Of::Uncounted(_) => {
+        Of::Busy | Of::Crowded => ErrorKind::Overloaded,
+        Of::Uncounted(_) => {
+            tracing::warn!(%error, "a message may have been counted, or not");
+            return protocol::Error::new(ErrorKind::Unknown, "the quota cannot be charged now");
+        }
+        Of::Unavailable(_) => {
             tracing::warn!(%error, "the directory's database could not be asked");
             return protocol::Error::new(ErrorKind::Unavailable, "the directory cannot be asked now");
         }

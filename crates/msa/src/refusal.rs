@@ -53,7 +53,16 @@ pub(crate) fn key_of_another() -> Reply {
     )
 }
 
-/// The mta cannot be reached, or nobody can say what it did: the client keeps the message and tries again.
+/// Nobody can say what the mta did: the client keeps the message and tries again.
+pub(crate) fn perhaps_queued() -> Reply {
+    Reply::new(
+        451,
+        (4, 3, 0),
+        "Nobody can say now whether the message was queued; try again, by HTTP with the same Idempotency-Key",
+    )
+}
+
+/// The mta cannot be reached: the client keeps the message and tries again.
 pub(crate) fn not_queued() -> Reply {
     Reply::new(451, (4, 3, 0), "The message cannot be queued now and was not accepted, try again later")
 }

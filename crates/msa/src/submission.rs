@@ -215,8 +215,7 @@ fn not_taken(peer: IpAddr, error: Error) -> Reply {
         ErrorKind::Overloaded => reply::storage_full(),
         ErrorKind::AlreadyExists => refusal::key_of_another(),
         ErrorKind::Rejected => refusal::rejected(error.message),
-        ErrorKind::Unavailable | ErrorKind::Unknown | ErrorKind::Internal | ErrorKind::NotFound => {
-            refusal::not_queued()
-        }
+        ErrorKind::Unknown | ErrorKind::Internal => refusal::perhaps_queued(),
+        ErrorKind::Unavailable | ErrorKind::NotFound => refusal::not_queued(),
     }
 }

@@ -10,6 +10,7 @@ use protocol::{Error, ErrorKind, QueueAdmin as _, Submission, Submitted};
 use queue::{AcceptError, Accepted, MailTransaction, Queue};
 use service::clock::Clock;
 use tokio_util::sync::DropGuard;
+use tracing::Instrument as _;
 
 use crate::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
@@ -92,6 +93,22 @@ impl Intake {
 
     async fn accept(
         &self,
+        id: QueueId,
+        envelope: Envelope,
+        content: Content,
+        key: Option<IdempotencyKey>,
+        at: Timestamp,
+    ) -> Result<Submitted, Error> {
+        // To its end, whoever goes away meanwhile: what is durable must come to its first attempt. Keeps the queue open.
+        let work = self.clone().take(id, envelope, content, key, at).in_current_span();
+        tokio::spawn(work).await.unwrap_or_else(|error| {
+            tracing::error!(queue_id = %id, %error, "a message could not be taken to its end");
+            Err(Error::new(ErrorKind::Unknown, "the mta has a fault; its log says more"))
+        })
+    }
+
+    async fn take(
+        self,
         id: QueueId,
         envelope: Envelope,
         content: Content,

@@ -128,3 +128,16 @@ async fn mail_for_a_dead_host_does_not_keep_other_mail_from_memory() {
         world.until("it is delivered", || world.mailboxes.count(id, "<a@here.test>") == 1).await;
     }
 }
+
+/// As when an HTTP client hangs up while its message is made durable.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_attempted_though_nobody_waits_for_its_acceptance() {
+    let world = World::new(Setup::default()).await;
+    tokio::select! {
+        biased;
+        _ = world.send(path("<a@here.test>"), 10) => {}
+        () = std::future::ready(()) => {}
+    }
+    world.until("it was attempted", || world.mailboxes.count_to("<a@here.test>") == 1).await;
+    world.until_empty().await;
+}

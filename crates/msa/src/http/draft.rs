@@ -6,6 +6,7 @@ use smtp::policy::Policy;
 
 use super::body::Kind;
 use super::compose::{Composed, compose};
+use super::members;
 use super::problem::Problem;
 use super::raw::{Query, Raw};
 use super::request::{MessageRequest, Options};
@@ -36,8 +37,10 @@ impl Draft {
     }
 
     fn described(octets: Bytes) -> Result<Self, Problem> {
-        let mut request: MessageRequest = serde_json::from_slice(&octets)
-            .map_err(|error| Problem::bad_request(format!("The JSON describes no message: {error}")))?;
+        let mut request: MessageRequest =
+            members::check(&octets).and_then(|()| serde_json::from_slice(&octets)).map_err(|error| {
+                Problem::bad_request(format!("The JSON describes no message: {}", untold(&error)))
+            })?;
         drop(octets);
         let options = std::mem::take(&mut request.options);
         let Composed { from, recipients, content } = compose(request)?;
@@ -94,6 +97,23 @@ impl Draft {
     }
 }
 
+/// What is wrong with the JSON, without the texts that the error quotes: they may be of the message.
+fn untold(error: &serde_json::Error) -> String {
+    let (mut kept, mut quoted, mut escaped) = (String::new(), false, false);
+    for c in error.to_string().chars() {
+        let ends = c == '"' && !escaped;
+        if !quoted && kept.len() < 300 {
+            kept.push(c);
+        }
+        if ends {
+            quoted = !quoted;
+            kept.push_str(if quoted { "…" } else { "\"" });
+        }
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +130,14 @@ mod tests {
         let envelope = |draft: &Draft| draft.envelope(Origin::default(), &Policy::default()).unwrap();
         assert_eq!(envelope(&one), envelope(&two));
         assert_eq!((one.recipients, envelope(&two).priority.get()), (two.recipients, -2));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_content() {
+        let said = |json: &str| draft(Kind::Json, "", json).unwrap_err().detail().to_owned();
+        let attached = said(r#"{"from": "a@a.test", "attachments": ["a \"secret\" file"]}"#);
+        assert!(attached.contains("string \"…\"") && !attached.contains("secret"), "{attached}");
+        assert!(said(r#"{"form": "a@a.test"}"#).contains("there is no member form"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod body;
 mod compose;
 mod draft;
 mod idempotency;
+mod members;
 mod metrics;
 mod openapi;
 mod problem;

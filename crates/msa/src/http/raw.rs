@@ -100,6 +100,11 @@ impl Raw {
     pub(crate) fn recipients(&self) -> Result<Vec<ForwardPath>, Problem> {
         let mut recipients: Vec<Mailbox> = Vec::new();
         for name in ["To", "Cc", "Bcc"] {
+            // More than one of a kind is none of RFC 5322 3.6, and would be much to read.
+            if self.fields(name).nth(1).is_some() {
+                let detail = format!("There is more than one {name} field; give to in the query");
+                return Err(Problem::unprocessable(detail));
+            }
             for field in self.fields(name) {
                 let addresses = author::addresses(&field).ok_or_else(|| {
                     let detail = format!("The {name} field cannot be read for certain; give to in the query");

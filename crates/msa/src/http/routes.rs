@@ -115,7 +115,7 @@ const TRACE_LIMIT: usize = 512;
             )),
         (status = 400, description = "The request cannot be read.", body = Details, content_type = "application/problem+json",
             examples(("unreadable" = (value = json!({"type": "about:blank", "title": "Bad Request", "status": 400,
-                "detail": "The JSON describes no message: invalid type: string \"bob@elsewhere.test\", expected a sequence at line 1 column 26"}))))),
+                "detail": "The JSON describes no message: invalid type: string \"…\", expected a sequence at line 1 column 26"}))))),
         (status = 401, description = "The credentials are missing or wrong.", body = Details, content_type = "application/problem+json"),
         (status = 403, description = "The account may not send as this sender.", body = Details,
             content_type = "application/problem+json",
@@ -132,7 +132,7 @@ const TRACE_LIMIT: usize = 512;
                      "text": "No such user here"}]}))))),
         (status = 429, description = "A limit of the account is reached; Retry-After says when to come back.", body = Details,
             content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 503, description = "Not now; nothing was queued. Retry-After says when to try again.", body = Details,
+        (status = 503, description = "Not now. Nothing was queued, or the detail says that nobody can tell: then repeat it with its Idempotency-Key. Retry-After says when to try again.", body = Details,
             content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     ),
 )]

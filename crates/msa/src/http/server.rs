@@ -29,8 +29,8 @@ use super::settings::Http;
 
 /// How long accepting pauses after an error such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Octets of a request's header section: room for a thousand recipients in its query.
-const HEADER_OCTETS: usize = 128 * 1024;
+/// Octets of a request's header section: room for several hundred recipients in its query.
+const HEADER_OCTETS: usize = 32 * 1024;
 /// Fields of a request.
 const HEADER_FIELDS: usize = 64;
 

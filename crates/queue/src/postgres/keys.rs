@@ -42,6 +42,12 @@ pub(super) async fn claim(
         .bind(keyed.iter().map(|(_, key)| key.key.as_str()).bind_iter())
         .fetch_all(connection);
     let rows = metrics.timed(KEY_LOOK_UP, look_up).await?;
+    // One that was swept away in between is nobody's now: the message must not be stored without it. Once more, and it is ours.
+    if rows.len() < keyed.len() {
+        return Err(sqlx::Error::Protocol(
+            "an idempotency key was forgotten while it was claimed".to_owned(),
+        ));
+    }
     let mut of_others = BTreeMap::new();
     for (place, lane, number, fingerprint, note) in rows {
         let place = usize::try_from(place).unwrap_or(0).checked_sub(1);
