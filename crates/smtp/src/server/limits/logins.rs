@@ -8,6 +8,8 @@ use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use mail::Mailbox;
+
 use super::rate::{Level, Rate};
 use super::table::Table;
 
@@ -36,9 +38,9 @@ impl Logins {
         }
     }
 
-    /// Names of accounts do not depend on case.
+    /// An account has one name however its address is written, or each way to write it would be a limit of its own.
     pub(super) fn name(&self, login: &str) -> Name {
-        self.hasher.hash_one(login.to_lowercase())
+        self.hasher.hash_one(address(login).unwrap_or_else(|| (login.to_lowercase(), String::new())))
     }
 
     /// Whether credentials from there are looked at.
@@ -76,5 +78,41 @@ impl Logins {
 
     fn is_known(&mut self, name: Name, network: IpAddr, now: Instant) -> bool {
         self.known.get(&(name, network)).is_some_and(|until| until.is_some_and(|until| now < until))
+    }
+}
+
+/// The local part without quotes and case, and the domain as DNS has it: what an account is looked up by. None where the
+/// login is no such address.
+fn address(login: &str) -> Option<(String, String)> {
+    let mailbox = Mailbox::parse(login).ok()?;
+    let domain = mailbox.domain()?.to_ascii().ok()?;
+    Some((mailbox.local_part().as_str().to_lowercase(), domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_has_one_name_however_it_is_written() {
+        let logins = Logins::new(10);
+        let name = |login: &str| logins.name(login);
+        for spelling in [
+            "ALICE@E.Test",
+            "\"alice\"@e.test",
+            "\"\\alice\"@e.test",
+            "\"al\\iCe\"@e.test",
+            "alice@\u{ff45}.test",
+            "alice@e\u{3002}test",
+        ] {
+            assert_eq!(name(spelling), name("alice@e.test"), "{spelling}");
+        }
+        assert_eq!(name("a@Bücher.example"), name("A@xn--bcher-kva.example"));
+        assert_eq!(name("Alice"), name("alice"));
+        let others =
+            ["alice@f.test", "alic@e.test", "alice", "\"a@b\"@c", "a@b@c", "a@b", "a@[192.0.2.1]", ""];
+        let names: std::collections::HashSet<_> = others.into_iter().map(name).collect();
+        assert_eq!(names.len(), others.len());
+        assert!(!names.contains(&name("alice@e.test")));
     }
 }
