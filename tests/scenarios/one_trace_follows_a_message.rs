@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use tests::collector::Span;
@@ -19,7 +20,9 @@ const CONTENT: &[u8] = b"From: <alice@example.test>\r\nSubject: traced\r\n\r\nhe
 async fn apart(peer: &Peer, collector: Option<&Collector>) -> Apart {
     let route = format!("mta.routes.\"remote.test\"=\"{}\"", peer.address);
     let retry = "mta.retry.delays=[\"200ms\"]";
-    let setup = Apart::setup().account(ALICE, "secret").set("mta", &route).set("mta", retry);
+    let quota = "directory.quota.messages_per_hour=100";
+    let setup =
+        Apart::setup().account(ALICE, "secret").set("mta", &route).set("mta", retry).set("mda", quota);
     match collector {
         Some(collector) => setup.collector(collector).start().await,
         None => setup.start().await,
@@ -162,6 +165,8 @@ async fn metrics_have_their_documented_names() {
     submit(apart.submission(), &[ALICE, CAROL]).await;
     apart.maildir(ALICE).holds(1).await;
     peer.accepts(1).await;
+    let request = format!("https://{}/v1/messages/0", apart.msa.address("http"));
+    assert!(Command::new("curl").args(["--silent", "--insecure", &request]).status().unwrap().success());
     let agents = [
         (apart.msa.address("health"), &["msa_"][..]),
         (apart.mtas[0].address("health"), &["mta_", "queue_"]),
