@@ -209,10 +209,12 @@ impl Api {
         work: impl AsyncFnOnce(&Account) -> Result<Response, Problem>,
     ) -> Response {
         let started = Instant::now();
+        // Strangers hold no place: how many of them wait for an answer to their credentials has a limit of its own.
+        let admitted = self.admit(peer, &head.headers).await;
         let place = self.requests.try_acquire();
         let admitted = match &place {
-            Ok(_) => self.admit(peer, &head.headers).await,
-            Err(_) => Err(Problem::unavailable("Too many requests are at work")),
+            Ok(_) => admitted,
+            Err(_) => admitted.and(Err(Problem::unavailable("Too many requests are at work"))),
         };
         let answer = match admitted {
             Ok(account) => {
